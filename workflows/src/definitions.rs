@@ -1,0 +1,130 @@
+//! The activities by name, input and output. The names are frozen: histories refer to them.
+//!
+//! They are implemented in the crate `activities`, one file each under `steps/`.
+
+#![allow(
+    missing_docs,
+    clippy::unimplemented,
+    reason = "the macro generates undocumented markers and wants this very body"
+)]
+
+use proto::v1::{
+    BeginForkInput, BeginForkOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput,
+    CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput, FlipRolesInput,
+    MarkReadyInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, ReplaySegmentInput,
+    ReplaySegmentOutput, SwitchResult, UndoInput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
+    VerifySlotInput,
+};
+use temporalio_common::ActivityError;
+use temporalio_macros::activity_definitions;
+
+/// Every step a workflow can ask for.
+pub struct Steps;
+
+#[activity_definitions]
+impl Steps {
+    /// Validates the request and opens the operation's record. Changes nothing else.
+    #[activity(name = "begin_fork")]
+    pub fn begin_fork(_: BeginForkInput) -> Result<BeginForkOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Proves that the raw store is complete and readable. Read only.
+    #[activity(name = "validate_raw_store")]
+    pub fn validate_raw_store(_: ValidateRawStoreInput) -> Result<ValidateRawStoreOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Adds the slot with role shadow, or finds the one to continue. Undo: `drop_shadow`.
+    #[activity(name = "create_shadow")]
+    pub fn create_shadow(_: CreateShadowInput) -> Result<CreateShadowOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Removes the slot, if this operation made it and it is still a shadow.
+    #[activity(name = "drop_shadow")]
+    pub fn drop_shadow(_: UndoInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Makes the destination match the profile. Undo: `clear_scope`.
+    #[activity(name = "prepare_destination")]
+    pub fn prepare_destination(_: PrepareDestinationInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Removes the slot's points, if this operation made the slot and it is still a shadow.
+    #[activity(name = "clear_scope")]
+    pub fn clear_scope(_: UndoInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Freezes what the slot lacks into segments. Undo: `drop_plan`.
+    #[activity(name = "plan_replay")]
+    pub fn plan_replay(_: PlanReplayInput) -> Result<PlanReplayOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Removes the plan.
+    #[activity(name = "drop_plan")]
+    pub fn drop_plan(_: UndoInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Works through one segment, batch by batch, from its checkpoint.
+    #[activity(name = "replay_segment")]
+    pub fn replay_segment(_: ReplaySegmentInput) -> Result<ReplaySegmentOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Proves that every segment is done and that the dead letters are within the budget.
+    #[activity(name = "close_replay")]
+    pub fn close_replay(_: CloseReplayInput) -> Result<CloseReplayOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Leaves bulk load and waits until everything is indexed and countable.
+    #[activity(name = "finish_destination")]
+    pub fn finish_destination(_: FinishDestinationInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Compares the slot with what was recorded and with the raw store.
+    #[activity(name = "verify_slot")]
+    pub fn verify_slot(_: VerifySlotInput) -> Result<VerifyResult, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Puts the slot into the only state that a switch accepts.
+    #[activity(name = "mark_ready")]
+    pub fn mark_ready(_: MarkReadyInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Closes the operation's record.
+    #[activity(name = "end_operation")]
+    pub fn end_operation(_: EndOperationInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Validates a switch, opens the operation's record and lists every blocker. Changes no role.
+    #[activity(name = "check_switch")]
+    pub fn check_switch(_: CheckSwitchInput) -> Result<CheckSwitchOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Changes the roles in one transaction, or answers what this operation did before.
+    #[activity(name = "flip_roles")]
+    pub fn flip_roles(_: FlipRolesInput) -> Result<SwitchResult, ActivityError> {
+        unimplemented!()
+    }
+}
+
+/// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
+pub mod markers {
+    pub use super::steps::{
+        BeginFork, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan, DropShadow, EndOperation,
+        FinishDestination, FlipRoles, MarkReady, PlanReplay, PrepareDestination, ReplaySegment, ValidateRawStore,
+        VerifySlot,
+    };
+}

@@ -1,0 +1,321 @@
+//! The line of steps, with undo beside do.
+
+use proto::v1::{
+    BeginForkInput, CloseReplayInput, CreateShadowInput, EndOperationInput, FinishDestinationInput, ForkRequest,
+    ForkResult, MarkReadyInput, PlanReplayInput, PrepareDestinationInput, SlotRef, ValidateRawStoreInput,
+    VerifySlotInput,
+};
+use temporalio_workflow::{WorkflowContext, WorkflowResult};
+
+use super::carried::Carried;
+use super::{DEFAULT_LANES, ForkWorkflow, replay};
+use crate::definitions::Steps;
+use crate::domain::ErrorKind;
+use crate::stop::Stop;
+use crate::undo::{Undo, unwind};
+use crate::{gate, operator, progress, search_attributes, step};
+
+type Context = WorkflowContext<ForkWorkflow>;
+
+/// Runs the journey; on a stop, takes back what this operation made and closes its record.
+pub(super) async fn run(ctx: &Context) -> WorkflowResult<ForkResult> {
+    let mut undo = Vec::new();
+    let mut slot = SlotRef::default();
+    match travel(ctx, &mut slot, &mut undo).await {
+        Ok(result) => Ok(result),
+        Err(stop @ Stop::ContinueAsNew(_)) => Err(stop.into_termination()),
+        Err(stop) => {
+            set_phase(ctx, "undo");
+            let leftovers = unwind(ctx, &slot, undo).await;
+            let stop = with_leftovers(stop, &leftovers);
+            if !slot.operation_id.is_empty() {
+                close_record(ctx, &slot, &stop).await;
+            }
+            set_phase(ctx, if matches!(stop, Stop::Cancelled) { "cancelled" } else { "failed" });
+            Err(stop.into_termination())
+        }
+    }
+}
+
+async fn travel(ctx: &Context, slot: &mut SlotRef, undo: &mut Vec<Undo>) -> Result<ForkResult, Stop> {
+    let (request, carried) = ctx.state(ForkWorkflow::read_input)?;
+    let mut carried = match carried {
+        Some(carried) => {
+            *slot = carried.slot.clone();
+            if carried.created {
+                undo.extend([Undo::DropShadow, Undo::ClearScope, Undo::DropPlan]);
+            }
+            replay::resume(ctx, &carried);
+            carried
+        }
+        None => match prepare(ctx, &request, slot, undo).await? {
+            Prepared::ToReplay(carried) => carried,
+            Prepared::LeftEmpty(result) => return complete(ctx, slot, *result).await,
+        },
+    };
+
+    set_phase(ctx, "replay");
+    replay::run(ctx, &request, &mut carried).await?;
+    let result = finish(ctx, &request, carried).await?;
+    complete(ctx, slot, result).await
+}
+
+enum Prepared {
+    ToReplay(Carried),
+    LeftEmpty(Box<ForkResult>),
+}
+
+/// Everything up to the plan.
+async fn prepare(
+    ctx: &Context,
+    request: &ForkRequest,
+    slot: &mut SlotRef,
+    undo: &mut Vec<Undo>,
+) -> Result<Prepared, Stop> {
+    let options = request.options.clone().unwrap_or_default();
+    if options.lanes > operator::MAX_LANES {
+        return Err(Stop::failed(
+            ErrorKind::InvalidInput,
+            format!("options.lanes must be at most {}, got {}", operator::MAX_LANES, options.lanes),
+        ));
+    }
+    let started_ms = progress::millis(ctx.workflow_time());
+    let operation_id =
+        if request.operation_id.is_empty() { ctx.run_id().to_owned() } else { request.operation_id.clone() };
+    ctx.state_mut(|state| {
+        state.lanes = if options.lanes == 0 { DEFAULT_LANES } else { options.lanes };
+        state.progress.operation_id.clone_from(&operation_id);
+    });
+
+    gate::pass(ctx).await?;
+    set_phase(ctx, "begin");
+    let begun = ctx
+        .execute_activity(
+            Steps::begin_fork,
+            BeginForkInput {
+                request: Some(request.clone()),
+                operation_id,
+                new_slot_id: ctx.uuid4(),
+                workflow_id: ctx.workflow_id().to_owned(),
+                run_id: ctx.run_id().to_owned(),
+            },
+            step::short("validate the request"),
+        )
+        .await?;
+    *slot = begun.slot.ok_or_else(|| Stop::failed(ErrorKind::Internal, "begin_fork answered without a slot"))?;
+    ctx.state_mut(|state| state.progress.slot_id.clone_from(&slot.slot_id));
+    ctx.upsert_search_attributes([
+        search_attributes::SYNC_ID.value_set(slot.sync_id.clone()),
+        search_attributes::ORGANIZATION_ID.value_set(slot.organization_id.clone()),
+        search_attributes::OPERATION.value_set("fork".to_owned()),
+        search_attributes::DESTINATION_KIND.value_set(begun.destination_kind.clone()),
+    ]);
+
+    let mut gaps = Vec::new();
+    if !options.without_replay {
+        gate::pass(ctx).await?;
+        set_phase(ctx, "validate");
+        let input = ValidateRawStoreInput { slot: Some(slot.clone()), allow_incomplete: options.allow_incomplete };
+        let options = step::long("list the raw store and compare it with the platform".to_owned());
+        gaps = ctx.execute_activity(Steps::validate_raw_store, input, options).await?.gaps;
+    }
+
+    gate::pass(ctx).await?;
+    set_phase(ctx, "create");
+    // Removes only a slot that this operation made, so it is safe to register before knowing which case this is.
+    undo.push(Undo::DropShadow);
+    let created = ctx
+        .execute_activity(
+            Steps::create_shadow,
+            CreateShadowInput {
+                slot: Some(slot.clone()),
+                destination_connection_id: request.destination_connection_id.clone(),
+                profile: request.profile.clone(),
+            },
+            step::short("add the slot as a shadow"),
+        )
+        .await?
+        .created;
+    if !created {
+        // Continuing somebody's slot: what it holds is not ours to take away.
+        undo.clear();
+    }
+
+    gate::pass(ctx).await?;
+    set_phase(ctx, "prepare");
+    if created {
+        undo.push(Undo::ClearScope);
+    }
+    let input = PrepareDestinationInput { slot: Some(slot.clone()) };
+    ctx.execute_activity(
+        Steps::prepare_destination,
+        input,
+        step::long("make the destination match the profile".to_owned()),
+    )
+    .await?;
+
+    if options.without_replay {
+        let result = ForkResult {
+            operation_id: slot.operation_id.clone(),
+            slot_id: slot.slot_id.clone(),
+            destination_connection_id: request.destination_connection_id.clone(),
+            state: "empty".to_owned(),
+            continued: !created,
+            duration_ms: progress::millis(ctx.workflow_time()).saturating_sub(started_ms),
+            ..ForkResult::default()
+        };
+        return Ok(Prepared::LeftEmpty(Box::new(result)));
+    }
+
+    gate::pass(ctx).await?;
+    set_phase(ctx, "plan");
+    if created {
+        undo.push(Undo::DropPlan);
+    }
+    let plan_id = ctx.uuid4();
+    let plan = ctx
+        .execute_activity(
+            Steps::plan_replay,
+            PlanReplayInput {
+                slot: Some(slot.clone()),
+                plan_id: plan_id.clone(),
+                segment_entities: options.segment_entities,
+            },
+            step::long("freeze what the slot lacks into segments".to_owned()),
+        )
+        .await?;
+
+    let carried = Carried {
+        slot: slot.clone(),
+        destination_kind: begun.destination_kind,
+        created,
+        plan_id,
+        started_ms,
+        gaps,
+        listed: plan.listed,
+        unchanged: plan.unchanged,
+        segments: plan.segments,
+        entities_total: plan.entities,
+        replay_since_ms: progress::millis(ctx.workflow_time()),
+        ..Carried::default()
+    };
+    replay::begin(ctx, &carried);
+    Ok(Prepared::ToReplay(carried))
+}
+
+/// Everything after the replay.
+async fn finish(ctx: &Context, request: &ForkRequest, carried: Carried) -> Result<ForkResult, Stop> {
+    let options = request.options.clone().unwrap_or_default();
+    let slot = Some(carried.slot.clone());
+
+    gate::pass(ctx).await?;
+    set_phase(ctx, "close");
+    let closed = ctx
+        .execute_activity(
+            Steps::close_replay,
+            CloseReplayInput {
+                slot: slot.clone(),
+                plan_id: carried.plan_id.clone(),
+                dead_letter_budget: options.dead_letter_budget,
+            },
+            step::short("count the dead letters against the budget"),
+        )
+        .await?;
+
+    gate::pass(ctx).await?;
+    set_phase(ctx, "finish");
+    let input = FinishDestinationInput { slot: slot.clone() };
+    ctx.execute_activity(Steps::finish_destination, input, step::long("wait until everything is indexed".to_owned()))
+        .await?;
+
+    gate::pass(ctx).await?;
+    set_phase(ctx, "verify");
+    let verification = ctx
+        .execute_activity(
+            Steps::verify_slot,
+            VerifySlotInput { slot: slot.clone(), plan_id: carried.plan_id.clone(), sample: options.verify_sample },
+            step::long("compare the slot with the raw store".to_owned()),
+        )
+        .await?;
+
+    gate::pass(ctx).await?;
+    set_phase(ctx, "mark-ready");
+    ctx.execute_activity(Steps::mark_ready, MarkReadyInput { slot }, step::short("mark the slot ready")).await?;
+
+    let mut gaps = carried.gaps;
+    gaps.extend(closed.gaps);
+    Ok(ForkResult {
+        operation_id: carried.slot.operation_id.clone(),
+        slot_id: carried.slot.slot_id,
+        destination_connection_id: request.destination_connection_id.clone(),
+        state: "ready".to_owned(),
+        continued: !carried.created,
+        listed: carried.listed,
+        unchanged: carried.unchanged,
+        entities: carried.entities,
+        points: carried.points,
+        textless: carried.textless,
+        dead_letter_count: closed.dead_letter_count,
+        dead_letters: closed.dead_letters,
+        gaps,
+        verification: Some(verification),
+        duration_ms: progress::millis(ctx.workflow_time()).saturating_sub(carried.started_ms),
+    })
+}
+
+/// Closes the record with the result. The last step: nothing is undone after it.
+async fn complete(ctx: &Context, slot: &SlotRef, result: ForkResult) -> Result<ForkResult, Stop> {
+    let result_json =
+        serde_json::to_string(&result).map_err(|error| Stop::failed(ErrorKind::Internal, error.to_string()))?;
+    let input = EndOperationInput {
+        organization_id: slot.organization_id.clone(),
+        operation_id: slot.operation_id.clone(),
+        outcome: "completed".to_owned(),
+        result_json,
+        ..EndOperationInput::default()
+    };
+    // Detached: a slot that is ready stays ready even when a cancellation arrives now.
+    ctx.execute_activity(Steps::end_operation, input, step::detached("close the record")).await?;
+    let handlers = ctx.clone();
+    // A handler that still runs would be cut off by the end of the workflow; a cancellation need not wait for it.
+    let _ = ctx.wait_condition(move |_| handlers.all_handlers_finished()).await;
+    set_phase(ctx, "done");
+    Ok(result)
+}
+
+async fn close_record(ctx: &Context, slot: &SlotRef, stop: &Stop) {
+    let (outcome, error_kind, error_message) = match stop {
+        Stop::Failed { kind, message } => ("failed", kind.name(), message.as_str()),
+        Stop::Cancelled | Stop::ContinueAsNew(_) => ("cancelled", "", ""),
+    };
+    let input = EndOperationInput {
+        organization_id: slot.organization_id.clone(),
+        operation_id: slot.operation_id.clone(),
+        outcome: outcome.to_owned(),
+        error_kind: error_kind.to_owned(),
+        error_message: error_message.to_owned(),
+        ..EndOperationInput::default()
+    };
+    if let Err(error) = ctx.execute_activity(Steps::end_operation, input, step::detached("close the record")).await
+        && !ctx.is_replaying()
+    {
+        tracing::warn!(%error, "the operation's record could not be closed");
+    }
+}
+
+fn with_leftovers(stop: Stop, leftovers: &[String]) -> Stop {
+    match stop {
+        _ if leftovers.is_empty() => stop,
+        Stop::Failed { kind, message } => {
+            Stop::failed(kind, format!("{message}; and the undo: {}", leftovers.join("; ")))
+        }
+        _ => Stop::failed(ErrorKind::Internal, format!("cancelled, but the undo: {}", leftovers.join("; "))),
+    }
+}
+
+/// Shows a phase in the search attributes, the progress query and the UI.
+pub(super) fn set_phase(ctx: &Context, phase: &str) {
+    ctx.state_mut(|state| phase.clone_into(&mut state.progress.phase));
+    ctx.upsert_search_attributes([search_attributes::PHASE.value_set(phase.to_owned())]);
+    replay::publish(ctx);
+}

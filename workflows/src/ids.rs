@@ -1,0 +1,13 @@
+//! Workflow ids. One id per thing that must not run twice at a time; Temporal then is the lock.
+
+/// Id of the workflow that fills one destination of one sync.
+#[must_use]
+pub fn fork_workflow_id(sync_id: &str, destination_connection_id: &str) -> String {
+    format!("fork/{sync_id}/{destination_connection_id}")
+}
+
+/// Id of the workflow that changes the roles of one sync.
+#[must_use]
+pub fn switch_workflow_id(sync_id: &str) -> String {
+    format!("switch/{sync_id}")
+}

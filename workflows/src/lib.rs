@@ -1,0 +1,32 @@
+//! Decisions: the domain and the durable workflows. Pure: no clock, no socket, no randomness of its own.
+//!
+//! This crate depends on the deterministic surface of the Temporal SDK only, so that doing I/O in a workflow is a
+//! compile error; a test over `cargo metadata` holds that. Effects are declared in [`definitions`] and implemented in
+//! the crate `activities`.
+//!
+//! Start at [`fork::ForkWorkflow`] and [`switch::SwitchWorkflow`].
+//!
+//! Invariants kept here: undo is registered before the step it undoes and runs on a detached cancellation token; every
+//! wait inside a loop uses a detached token; input and signals are decoded tolerantly, so that a bad payload is an
+//! answer and not a wedged workflow; names below are frozen, because histories and other people's scripts hold them.
+
+pub mod definitions;
+pub mod domain;
+pub mod fork;
+mod gate;
+mod ids;
+mod input;
+mod operator;
+mod progress;
+pub mod search_attributes;
+mod step;
+mod stop;
+pub mod switch;
+mod undo;
+mod window;
+
+pub use ids::{fork_workflow_id, switch_workflow_id};
+pub use input::{InputError, decode};
+
+/// The task queue workers of this product poll. Never the platform's own: its tasks are not ours to take.
+pub const TASK_QUEUE: &str = "sync-multiplexer";

@@ -1,0 +1,74 @@
+//! Rate, remaining time and the small table operators read in the Temporal UI.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use proto::v1::Progress;
+
+/// Milliseconds since the Unix epoch; workflow time is the only clock.
+pub(crate) fn millis(time: Option<SystemTime>) -> u64 {
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Entities per second, and seconds that are left at that rate; both 0 while unknown.
+pub(crate) fn rate_and_eta(done: u64, total: u64, elapsed_ms: u64) -> (f64, u64) {
+    if done == 0 || elapsed_ms == 0 {
+        return (0.0, 0);
+    }
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people; 2^53 entities is beyond any store")]
+    let rate = done as f64 * 1000.0 / elapsed_ms as f64;
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as above")]
+    let eta = (total.saturating_sub(done) as f64 / rate).ceil() as u64;
+    (rate, eta)
+}
+
+/// The progress as a Markdown table.
+pub(crate) fn table(progress: &Progress) -> String {
+    let percent = (progress.entities_done * 100).checked_div(progress.entities_total).unwrap_or(0);
+    let paused = if progress.paused { " (paused)" } else { "" };
+    let eta = if progress.eta_seconds == 0 { "unknown".to_owned() } else { duration(progress.eta_seconds) };
+    format!(
+        "### {} {}{paused}\n\n| | |\n|---|---|\n| entities | {} of {} ({percent} %) |\n| rate | {:.0} entities/s |\n\
+         | time left | {eta} |\n| points | {} |\n| segments | {} of {}, {} in flight |\n| dead letters | {} |\n",
+        progress.operation,
+        progress.phase,
+        progress.entities_done,
+        progress.entities_total,
+        progress.entities_per_second,
+        progress.points,
+        progress.segments_done,
+        progress.segments_total,
+        progress.segments_in_flight,
+        progress.dead_letters,
+    )
+}
+
+fn duration(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_done_means_nothing_known() {
+        assert_eq!(rate_and_eta(0, 100, 5_000), (0.0, 0));
+        assert_eq!(rate_and_eta(10, 100, 0), (0.0, 0));
+    }
+
+    #[test]
+    fn time_left_follows_the_rate() {
+        assert_eq!(rate_and_eta(50, 150, 10_000), (5.0, 20));
+        assert_eq!(rate_and_eta(150, 150, 10_000), (15.0, 0));
+    }
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!([duration(9), duration(125), duration(7_320)], ["9 s", "2 min 5 s", "2 h 2 min"]);
+    }
+}

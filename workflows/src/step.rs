@@ -1,0 +1,55 @@
+//! How patiently each class of step is run: time limits, heartbeats, retries.
+
+use std::time::Duration;
+
+use temporalio_common::RetryPolicy;
+use temporalio_workflow::{ActivityCancellationType, ActivityOptions, WorkflowCancellationToken};
+
+use crate::domain::ErrorKind;
+
+/// A few statements against Postgres.
+pub(crate) fn short(summary: &str) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(Duration::from_secs(60))
+        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
+        .retry_policy(retries())
+        .summary(summary.to_owned())
+        .build()
+}
+
+/// Work that grows with the store and reports by heartbeat that it is alive.
+///
+/// After a hard kill the next attempt starts one heartbeat timeout later.
+pub(crate) fn long(summary: String) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(Duration::from_secs(12 * 3600))
+        .heartbeat_timeout(HEARTBEAT_TIMEOUT)
+        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
+        .retry_policy(retries())
+        .summary(summary)
+        .build()
+}
+
+/// Undo and book-keeping that must also run after a cancellation: a detached token.
+pub(crate) fn detached(summary: &str) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(Duration::from_secs(600))
+        .heartbeat_timeout(HEARTBEAT_TIMEOUT)
+        .cancellation_token(WorkflowCancellationToken::new())
+        .retry_policy(retries())
+        .summary(summary.to_owned())
+        .build()
+}
+
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Retries without end for what heals by itself: an outage of hours pauses a migration, it does not end it.
+/// Failures of a kind that cannot heal are named once, here. `Internal` is stopped by the activity itself after a few
+/// attempts.
+fn retries() -> RetryPolicy {
+    let hopeless = ErrorKind::ALL.into_iter().filter(|kind| !kind.is_retryable()).map(ErrorKind::name);
+    RetryPolicy::builder()
+        .initial_interval(Duration::from_millis(500))
+        .backoff_coefficient(2.0)
+        .maximum_interval(Duration::from_secs(30))
+        .maximum_attempts(0)
+        .non_retryable_error_types(hopeless)
+        .build()
+}

@@ -1,1 +1,41 @@
-//! wip
+//! Effects: the activities and the adapters they use.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `steps` | one activity per file: parse the input, call the adapters, answer |
+//! | `replay` | the pipeline from an object of the raw store to points of a slot |
+//! | [`database`] | the platform's Postgres: its tables read, our schema written |
+//! | [`raw_store`] | the platform's raw entities, read only |
+//! | [`json`], [`text`], [`content`] | entities, their texts and hashes as the platform makes them, stored files |
+//! | [`chunking`], [`embedding`], [`sparse`] | pieces of text and their vectors |
+//! | [`destinations`] | vector databases |
+//! | [`inspection`] | what a replay would make of an entity, for people to look at |
+//! | [`credentials`], [`profile`] | how to get into a destination, and how a slot is built |
+//!
+//! Failures are classified where they happen, into [`error::Error`]; `activity_error` tells Temporal.
+//! Start at [`Activities`], then `steps::replay_segment`.
+
+mod activities;
+mod activity_error;
+pub mod chunking;
+pub mod content;
+mod context;
+pub mod credentials;
+pub mod database;
+pub mod destinations;
+pub mod embedding;
+pub mod error;
+mod heartbeat;
+mod ids;
+pub mod inspection;
+pub mod json;
+pub mod profile;
+pub mod raw_store;
+mod replay;
+mod search;
+pub mod sparse;
+mod steps;
+pub mod text;
+
+pub use activities::Activities;
+pub use context::Settings;

@@ -29,7 +29,7 @@ use tokens::{Cl100k, MAX_BYTES_PER_TOKEN};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes that a splitter sees at once, at least.
-const MIN_WINDOW_BYTES: usize = 64 * 1024;
+const MIN_WINDOW_BYTES: usize = 32 * 1024;
 
 /// A chunk is at most a quarter of a window, so that a window always holds several.
 const CHUNKS_PER_WINDOW: usize = 4;

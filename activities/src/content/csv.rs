@@ -48,9 +48,7 @@ mod tests {
     #[rstest]
     #[case(
         b"\xef\xbb\xbfname,note\r\nAnn,\"says \"\"hi\"\", twice\"\r\nBob,\"two\nlines | pipe\"\r\n",
-        Some(
-            "| name | note |\n| --- | --- |\n| Ann | says \"hi\", twice |\n| Bob | two<br>lines \\| pipe |"
-        )
+        Some("| name | note |\n| --- | --- |\n| Ann | says \"hi\", twice |\n| Bob | two<br>lines \\| pipe |")
     )]
     #[case(b"a\n1,2,3\n", Some("| a | | |\n| --- | --- | --- |\n| 1 | 2 | 3 |"))]
     #[case(b"caf\xe9,x\n", Some("| caf | x |\n| --- | --- |"))]

@@ -43,10 +43,13 @@ mod tests {
 
     #[test]
     fn a_page_becomes_markdown() {
-        assert_eq!(convert(EMAIL.as_bytes()).unwrap().as_deref(), Some("TO BE SEEN"));
+        let expected = "# Quarterly report\n\nDear **Ann**,  \nsee the [report](https://example.org/r).\n\n\
+            - first\n- second\n\n| Region | Sales |\n| ------ | ----- |\n| North  | 12    |";
+        assert_eq!(convert(EMAIL.as_bytes()).unwrap().as_deref(), Some(expected));
     }
 
     #[rstest]
+    #[case(b"<html><head><title>T</title></head><body><p>x</p></body></html>", Some("---\ntitle: T\n---\n\nx"))]
     #[case(b"plain words", Some("plain words"))]
     #[case(b"<p>caf\xe9</p>", Some("caf"))]
     #[case(b"<p>never closed <b>bold", Some("never closed **bold**"))]

@@ -35,9 +35,17 @@ pub(super) const TABLE_CELLS: u64 = 4_000_000;
 pub(super) const PDF_DECODED_BYTES: u64 = 256 * MIB;
 /// Packed bytes of an LZW stream. LZW unpacks up to about 2,700 times and cannot be measured before it is unpacked.
 pub(super) const PDF_LZW_BYTES: u64 = 96 * 1024;
+/// Bytes of the content of one page or form, which is held as operations of many times its size.
+pub(super) const PDF_CONTENT_BYTES: u64 = 16 * MIB;
+/// Bytes of content of all pages, forms counted each time they are drawn and fonts on each page that uses them.
+pub(super) const PDF_DRAWN_BYTES: u64 = 4096 * MIB;
+/// Brackets inside each other in a font's character map or program.
+pub(super) const PDF_FONT_NESTING: u64 = 64;
+/// Codes in the ranges of one character map; real maps have two-byte codes.
+pub(super) const PDF_FONT_CODES: u64 = 1_000_000;
 /// Drawing operations of all pages, forms counted each time they are drawn.
 pub(super) const PDF_OPERATIONS: u64 = 20_000_000;
 /// Forms drawn inside forms.
 pub(super) const PDF_FORM_DEPTH: u64 = 16;
 /// Pages of one PDF.
-pub(super) const PDF_PAGES: u64 = 20_000;
+pub(super) const PDF_PAGES: usize = 20_000;

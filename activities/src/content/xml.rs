@@ -3,7 +3,7 @@
 //! Entities are not expanded and nothing outside the file is read. Text that is not well-formed, or nested deeper than
 //! [`limits::XML_DEPTH`], is fenced as it is.
 
-use quick_xml::events::Event;
+use quick_xml::events::{BytesText, Event};
 use quick_xml::{Reader, Writer};
 
 use super::output::Output;
@@ -28,7 +28,7 @@ pub(super) fn convert(bytes: &[u8]) -> Result<Option<String>, ContentError> {
 fn indent(text: &str) -> Option<String> {
     let mut reader = Reader::from_str(text);
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    let (mut depth, mut has_root) = (0_u64, false);
+    let (mut depth, mut has_root, mut after_reference) = (0_u64, false, false);
     loop {
         let event = reader.read_event().ok()?;
         match &event {
@@ -42,7 +42,9 @@ fn indent(text: &str) -> Option<String> {
             }
             Event::Empty(_) => has_root = true,
             Event::End(_) => depth = depth.checked_sub(1)?,
-            Event::Text(content) if content.xml10_content().trim().is_empty() => continue,
+            // White space between elements makes room for the indentation; after a reference it separates words.
+            Event::Text(content) if !after_reference && content.xml10_content().trim().is_empty() => continue,
+            Event::Text(content) if depth == 0 && content.xml10_content().trim().is_empty() => continue,
             Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) if depth == 0 => return None,
             Event::Eof => break,
             Event::Text(_)
@@ -53,6 +55,12 @@ fn indent(text: &str) -> Option<String> {
             | Event::PI(_)
             | Event::DocType(_) => {}
         }
+        after_reference = matches!(event, Event::GeneralRef(_));
+        let event = match event {
+            // The writer gives a reference a line of its own, but not a text.
+            Event::GeneralRef(name) => Event::Text(BytesText::from_escaped(format!("&{};", name.into_inner()))),
+            other => other,
+        };
         writer.write_event(event).ok()?;
     }
     (has_root && depth == 0).then(|| String::from_utf8(writer.into_inner()).ok())?
@@ -70,6 +78,8 @@ mod tests {
         "```xml\n<?xml version=\"1.0\"?>\n<a x=\"1\">\n  <b>one &amp; two</b>\n  <c/>\n  <!-- note -->\n</a>\n```"
     )]
     #[case(b"<p>mixed <b>bold</b> text</p>", "```xml\n<p>mixed <b>bold</b> text</p>\n```")]
+    #[case(b"<p>&lt;a&gt; &amp; b</p>", "```xml\n<p>&lt;a&gt; &amp; b</p>\n```")]
+    #[case(b"<p><![CDATA[a <b>]]> c</p>", "```xml\n<p><![CDATA[a <b>]]> c</p>\n```")]
     #[case(b"<a><b></a>", "```xml\n<a><b></a>\n```")]
     #[case(b"<a><b>", "```xml\n<a><b>\n```")]
     #[case(b"no markup", "```xml\nno markup\n```")]

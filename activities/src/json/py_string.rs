@@ -52,7 +52,7 @@ impl PyString {
                     }
                 }
                 Cow::Owned(text)
-            },
+            }
         }
     }
 

@@ -215,7 +215,7 @@ fn merge_duplicates(entries: Vec<(PyString, Value)>) -> Vec<(PyString, Value)> {
             None => {
                 places.insert(key.clone(), merged.len());
                 merged.push((key, value));
-            },
+            }
         }
     }
     merged

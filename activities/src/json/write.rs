@@ -20,7 +20,8 @@ impl Format {
     pub const PYTHON_SORTED: Self = Self { sort_keys: true, ..Self::PYTHON };
     /// `json.dumps(x, sort_keys=True, separators=(",", ":"))`.
     pub const COMPACT_SORTED: Self = Self { between_items: ",", after_key: ":", sort_keys: true, strict: false };
-    /// Compact JSON that every parser takes: NaN and the infinities become `null`, lone surrogates U+FFFD.
+    /// Compact JSON that every parser takes: NaN and the infinities become `null`, lone surrogates U+FFFD. Keys that
+    /// differ in lone surrogates only come out equal.
     pub const STRICT: Self = Self { between_items: ",", after_key: ":", sort_keys: false, strict: true };
 }
 
@@ -195,10 +196,21 @@ impl Writer {
     }
 }
 
+/// The bytes that do not stand for themselves in output: all but printable ASCII, quote and backslash.
+const ESCAPED: [bool; 256] = {
+    let mut escaped = [true; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        escaped[byte as usize] = byte == b'"' || byte == b'\\';
+        byte += 1;
+    }
+    escaped
+};
+
 /// Appends text as the inside of a JSON string, everything but printable ASCII escaped.
 fn escape(out: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| !matches!(byte, b' '..=b'~') || byte == b'"' || byte == b'\\') {
+    while let Some(at) = rest.bytes().position(|byte| ESCAPED[usize::from(byte)]) {
         out.push_str(&rest[..at]);
         let mut characters = rest[at..].chars();
         match characters.next() {
@@ -210,7 +222,7 @@ fn escape(out: &mut String, text: &str) {
             Some('\u{8}') => out.push_str("\\b"),
             Some('\u{c}') => out.push_str("\\f"),
             Some(other) => other.encode_utf16(&mut [0; 2]).iter().for_each(|unit| push_code_unit(out, *unit)),
-            None => {},
+            None => {}
         }
         rest = characters.as_str();
     }
@@ -230,7 +242,8 @@ mod tests {
     use super::*;
     use crate::json::parse;
 
-    const SAMPLE: &str = r#"{"b": [1.0, NaN, {"z": "\ud800é\u007f", "a": -Infinity}], "😀": 1e22, "\uffff": [], "a": {}}"#;
+    const SAMPLE: &str =
+        r#"{"b": [1.0, NaN, {"z": "\ud800é\u007f", "a": -Infinity}], "😀": 1e22, "\uffff": [], "a": {}}"#;
 
     #[test]
     fn each_format_as_documented() {

@@ -39,10 +39,7 @@ fn is_word(character: char) -> bool {
         'a'..='z' | 'A'..='Z' | '0'..='9' | '_' => true,
         '\0'..='\x7f' => false,
         _ => {
-            matches!(
-                character.general_category_group(),
-                GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number
-            )
+            matches!(character.general_category_group(), GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number)
         }
     }
 }

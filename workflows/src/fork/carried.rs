@@ -27,6 +27,10 @@ pub(super) struct Carried {
     pub points: u64,
     pub textless: u64,
     pub dead_letters: u64,
+    /// Gone between listing and reading.
+    pub gone: u64,
+    /// In the slot, but not in the raw store any more.
+    pub vanished: u64,
     pub lanes: u32,
     pub replay_since_ms: u64,
     pub paused_ms: u64,

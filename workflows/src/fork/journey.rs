@@ -124,7 +124,7 @@ async fn prepare(
     set_phase(ctx, "create");
     // Removes only a slot that this operation made, so it is safe to register before knowing which case this is.
     undo.push(Undo::DropShadow);
-    let created = ctx
+    let answer = ctx
         .execute_activity(
             Steps::create_shadow,
             CreateShadowInput {
@@ -134,8 +134,10 @@ async fn prepare(
             },
             step::short("add the slot as a shadow"),
         )
-        .await?
-        .created;
+        .await?;
+    let created = answer.created;
+    *slot = answer.slot.ok_or_else(|| Stop::failed(ErrorKind::Internal, "create_shadow answered without a slot"))?;
+    ctx.state_mut(|state| state.progress.slot_id.clone_from(&slot.slot_id));
     if !created {
         // Continuing somebody's slot: what it holds is not ours to take away.
         undo.clear();
@@ -194,6 +196,7 @@ async fn prepare(
         gaps,
         listed: plan.listed,
         unchanged: plan.unchanged,
+        vanished: plan.vanished,
         segments: plan.segments,
         entities_total: plan.entities,
         replay_since_ms: progress::millis(ctx.workflow_time()),
@@ -233,14 +236,20 @@ async fn finish(ctx: &Context, request: &ForkRequest, carried: Carried) -> Resul
     let verification = ctx
         .execute_activity(
             Steps::verify_slot,
-            VerifySlotInput { slot: slot.clone(), plan_id: carried.plan_id.clone(), sample: options.verify_sample },
+            VerifySlotInput {
+                slot: slot.clone(),
+                plan_id: carried.plan_id.clone(),
+                sample: options.verify_sample,
+                vanished: carried.vanished,
+            },
             step::long("compare the slot with the raw store".to_owned()),
         )
         .await?;
 
     gate::pass(ctx).await?;
     set_phase(ctx, "mark-ready");
-    ctx.execute_activity(Steps::mark_ready, MarkReadyInput { slot }, step::short("mark the slot ready")).await?;
+    let input = MarkReadyInput { slot, plan_id: carried.plan_id.clone() };
+    ctx.execute_activity(Steps::mark_ready, input, step::short("mark the slot ready")).await?;
 
     let mut gaps = carried.gaps;
     gaps.extend(closed.gaps);

@@ -133,11 +133,12 @@ fn count(carried: &mut Carried, output: ReplaySegmentOutput) {
     carried.points += output.points;
     carried.textless += output.textless;
     carried.dead_letters += output.dead_letters;
+    carried.gone += output.vanished;
 }
 
 fn show(ctx: &Context, carried: &Carried, in_flight: usize) {
     let now_ms = progress::millis(ctx.workflow_time());
-    let done = carried.entities + carried.textless + carried.dead_letters;
+    let done = carried.entities + carried.dead_letters + carried.gone;
     ctx.state_mut(|state| {
         let (rate, eta) = progress::rate_and_eta(done, carried.entities_total, state.replaying_ms(now_ms));
         let shown = &mut state.progress;

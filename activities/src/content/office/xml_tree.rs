@@ -100,8 +100,7 @@ pub(in super::super) fn parse(xml: &str, format: Format) -> Result<Element, Cont
             Event::Text(text) => append(&mut open, Node::Text(text.xml10_content().into())),
             Event::CData(text) => append(&mut open, Node::Text(text.xml10_content().into())),
             Event::GeneralRef(reference) => {
-                let character =
-                    reference.resolve_char_ref().map_err(|error| ContentError::malformed(format, error))?;
+                let character = reference.resolve_char_ref().map_err(|error| ContentError::malformed(format, error))?;
                 let name = reference.into_inner();
                 let text = match (character, resolve_predefined_entity(&name)) {
                     (Some(character), _) => character.to_string(),

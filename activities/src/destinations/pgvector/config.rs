@@ -207,11 +207,7 @@ mod tests {
     #[case::least_links(1, Some((2, 4)), 1)]
     #[case::most_links(1, Some((100, 200)), 1)]
     #[case::most_candidates(1, Some((16, 1_000)), 1)]
-    fn the_limits_are_inclusive(
-        #[case] vector_type: i32,
-        #[case] hnsw: Option<(u32, u32)>,
-        #[case] dimensions: u32,
-    ) {
+    fn the_limits_are_inclusive(#[case] vector_type: i32, #[case] hnsw: Option<(u32, u32)>, #[case] dimensions: u32) {
         let settings = PgvectorSettings::from_layout(&layout(vector_type, hnsw), dimensions).expect("valid");
         assert_eq!(settings.dimensions(), dimensions);
     }

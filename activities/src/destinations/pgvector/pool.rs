@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, PgPool};
 
 use super::classify::classify;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// What every session starts with.
 ///
@@ -69,7 +69,13 @@ impl PgvectorPools {
 }
 
 fn connect_lazily(url: &SecretString, limits: PoolLimits) -> Result<PgPool> {
-    let options = PgConnectOptions::from_str(url.expose_secret())
+    let url = url.expose_secret();
+    // The driver itself takes any scheme.
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        let problem = "the connection URL of pgvector must begin with postgres:// or postgresql://";
+        return Err(Error::new(ErrorKind::InvalidInput, problem));
+    }
+    let options = PgConnectOptions::from_str(url)
         .map_err(|error| classify("connect", error))?
         .application_name("sync-multiplexer")
         .disable_statement_logging();

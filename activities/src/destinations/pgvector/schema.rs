@@ -69,7 +69,7 @@ impl Marker {
 
     /// Whether the table was made for `scope`, however it was built.
     pub(super) fn belongs_to(&self, scope: &Scope) -> bool {
-*self == Self { layout_version: self.layout_version, ..Self::new(scope, &self.settings) }
+        *self == Self { layout_version: self.layout_version, ..Self::new(scope, &self.settings) }
     }
 
     /// What differs from `wanted`, in words; nothing when they are equal.
@@ -143,7 +143,8 @@ impl Table {
             .columns()
             .iter()
             .map(|column| {
-                let collation = column.collation.as_ref().map(|name| format!(" COLLATE \"{name}\"")).unwrap_or_default();
+                let collation =
+                    column.collation.as_ref().map(|name| format!(" COLLATE \"{name}\"")).unwrap_or_default();
                 format!("{} {}{collation} NOT NULL", column.name, column.sql_type)
             })
             .collect();

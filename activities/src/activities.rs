@@ -1,0 +1,197 @@
+//! The activities as Temporal sees them. Each hands over to its file under `steps/`.
+
+#![allow(missing_docs, reason = "the macro generates undocumented markers")]
+
+use std::sync::Arc;
+
+use proto::v1::{
+    BeginForkInput, BeginForkOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput,
+    CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput, FlipRolesInput,
+    MarkReadyInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, ReplaySegmentInput,
+    ReplaySegmentOutput, SwitchResult, UndoInput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
+    VerifySlotInput,
+};
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use workflows::definitions::markers;
+
+use crate::context::{Context, Settings};
+use crate::database::{Database, SlotScope};
+use crate::destinations::Hit;
+use crate::error::Result as CrateResult;
+use crate::heartbeat::with_heartbeat;
+use crate::{search, steps};
+
+/// Every step, with what they share. One per worker process.
+#[derive(Clone)]
+pub struct Activities {
+    context: Arc<Context>,
+}
+
+impl Activities {
+    /// Connects to the database and opens the raw store.
+    ///
+    /// # Errors
+    ///
+    /// What is not reachable or not configured; `Conflict` when the schema is not up to date.
+    pub async fn connect(settings: Settings) -> CrateResult<Self> {
+        Ok(Self { context: Arc::new(Context::connect(settings).await?) })
+    }
+
+    /// The platform's database.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.context.database
+    }
+
+    /// Searches a slot the way a reader would.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for another organisation's slot, `InvalidInput` for a question that cannot be embedded, or what the
+    /// destination answers.
+    pub async fn search(&self, scope: SlotScope, question: &str, limit: u32) -> CrateResult<Vec<Hit>> {
+        search::search(&self.context, scope, question, limit).await
+    }
+}
+
+macro_rules! step {
+    ($self:ident, $ctx:ident, $step:ident, $input:ident) => {
+        with_heartbeat(&$ctx, Box::pin(steps::$step::run(&$self.context, $input))).await
+    };
+}
+
+#[activities]
+impl Activities {
+    #[activity(definition = markers::BeginFork)]
+    pub async fn begin_fork(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: BeginForkInput,
+    ) -> Result<BeginForkOutput, ActivityError> {
+        step!(self, ctx, begin_fork, input)
+    }
+
+    #[activity(definition = markers::ValidateRawStore)]
+    pub async fn validate_raw_store(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: ValidateRawStoreInput,
+    ) -> Result<ValidateRawStoreOutput, ActivityError> {
+        step!(self, ctx, validate_raw_store, input)
+    }
+
+    #[activity(definition = markers::CreateShadow)]
+    pub async fn create_shadow(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CreateShadowInput,
+    ) -> Result<CreateShadowOutput, ActivityError> {
+        step!(self, ctx, create_shadow, input)
+    }
+
+    #[activity(definition = markers::DropShadow)]
+    pub async fn drop_shadow(self: Arc<Self>, ctx: ActivityContext, input: UndoInput) -> Result<Done, ActivityError> {
+        step!(self, ctx, drop_shadow, input)
+    }
+
+    #[activity(definition = markers::PrepareDestination)]
+    pub async fn prepare_destination(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: PrepareDestinationInput,
+    ) -> Result<Done, ActivityError> {
+        step!(self, ctx, prepare_destination, input)
+    }
+
+    #[activity(definition = markers::ClearScope)]
+    pub async fn clear_scope(self: Arc<Self>, ctx: ActivityContext, input: UndoInput) -> Result<Done, ActivityError> {
+        step!(self, ctx, clear_scope, input)
+    }
+
+    #[activity(definition = markers::PlanReplay)]
+    pub async fn plan_replay(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: PlanReplayInput,
+    ) -> Result<PlanReplayOutput, ActivityError> {
+        step!(self, ctx, plan_replay, input)
+    }
+
+    #[activity(definition = markers::DropPlan)]
+    pub async fn drop_plan(self: Arc<Self>, ctx: ActivityContext, input: UndoInput) -> Result<Done, ActivityError> {
+        step!(self, ctx, drop_plan, input)
+    }
+
+    #[activity(definition = markers::ReplaySegment)]
+    pub async fn replay_segment(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: ReplaySegmentInput,
+    ) -> Result<ReplaySegmentOutput, ActivityError> {
+        step!(self, ctx, replay_segment, input)
+    }
+
+    #[activity(definition = markers::CloseReplay)]
+    pub async fn close_replay(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CloseReplayInput,
+    ) -> Result<CloseReplayOutput, ActivityError> {
+        step!(self, ctx, close_replay, input)
+    }
+
+    #[activity(definition = markers::FinishDestination)]
+    pub async fn finish_destination(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: FinishDestinationInput,
+    ) -> Result<Done, ActivityError> {
+        step!(self, ctx, finish_destination, input)
+    }
+
+    #[activity(definition = markers::VerifySlot)]
+    pub async fn verify_slot(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: VerifySlotInput,
+    ) -> Result<VerifyResult, ActivityError> {
+        step!(self, ctx, verify_slot, input)
+    }
+
+    #[activity(definition = markers::MarkReady)]
+    pub async fn mark_ready(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: MarkReadyInput,
+    ) -> Result<Done, ActivityError> {
+        step!(self, ctx, mark_ready, input)
+    }
+
+    #[activity(definition = markers::EndOperation)]
+    pub async fn end_operation(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: EndOperationInput,
+    ) -> Result<Done, ActivityError> {
+        step!(self, ctx, end_operation, input)
+    }
+
+    #[activity(definition = markers::CheckSwitch)]
+    pub async fn check_switch(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CheckSwitchInput,
+    ) -> Result<CheckSwitchOutput, ActivityError> {
+        step!(self, ctx, check_switch, input)
+    }
+
+    #[activity(definition = markers::FlipRoles)]
+    pub async fn flip_roles(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: FlipRolesInput,
+    ) -> Result<SwitchResult, ActivityError> {
+        step!(self, ctx, flip_roles, input)
+    }
+}

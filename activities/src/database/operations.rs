@@ -1,0 +1,274 @@
+//! The record of requested operations.
+//!
+//! Temporal runs them and its workflow ids keep two of a kind apart; this is what can be listed and asked about, also after
+//! Temporal forgot. The first outcome of an operation is its outcome.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::classify::During;
+use super::text_enum::text_enum;
+use super::{Database, sync_lock};
+use crate::error::{Error, ErrorKind, Result};
+
+text_enum! {
+    /// What was asked for.
+    pub enum OperationKind {
+        /// Add a shadow and fill it.
+        Fork = "fork",
+        /// Promote a ready slot.
+        Switch = "switch",
+        /// Promote the slot that was active before.
+        Rollback = "rollback",
+        /// Make the platform pull everything again.
+        Resync = "resync",
+        /// Compare a slot with the raw store.
+        Verify = "verify",
+        /// Remove a slot.
+        Retire = "retire",
+    }
+}
+
+text_enum! {
+    /// How far an operation is.
+    pub enum OperationState {
+        /// Not ended, or its end was never recorded.
+        Running = "running",
+        /// Did what was asked.
+        Completed = "completed",
+        /// Ended with an error.
+        Failed = "failed",
+        /// Ended because somebody asked it to.
+        Cancelled = "cancelled",
+    }
+}
+
+/// An operation to record.
+#[derive(Debug, Clone)]
+pub struct NewOperation {
+    /// Chosen by the caller or the workflow; repeating it means the same operation.
+    pub operation_id: Uuid,
+    /// The tenant.
+    pub organization_id: Uuid,
+    /// The sync it is about.
+    pub sync_id: Uuid,
+    /// The slot it is about, where one is known.
+    pub slot_id: Option<Uuid>,
+    /// What was asked for.
+    pub kind: OperationKind,
+    /// The workflow that does it.
+    pub workflow_id: String,
+    /// The run of that workflow.
+    pub run_id: String,
+    /// Who asked.
+    pub requested_by: String,
+    /// The request, for people to read. Never a secret.
+    pub options: Value,
+    /// The first step.
+    pub phase: String,
+}
+
+/// A recorded operation.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct Operation {
+    /// Its id.
+    pub operation_id: Uuid,
+    /// The tenant.
+    pub organization_id: Uuid,
+    /// The sync it is about.
+    pub sync_id: Uuid,
+    /// The slot it is about.
+    pub slot_id: Option<Uuid>,
+    /// What was asked for.
+    pub kind: OperationKind,
+    /// The workflow that does it.
+    pub workflow_id: String,
+    /// The newest run of that workflow.
+    pub run_id: String,
+    /// Who asked.
+    pub requested_by: String,
+    /// The request.
+    pub options: Value,
+    /// The step it is at, or was at when it ended.
+    pub phase: String,
+    /// How far it is.
+    pub state: OperationState,
+    /// Name of the error kind, when it failed.
+    pub error_kind: Option<String>,
+    /// What went wrong, in words.
+    pub error_message: Option<String>,
+    /// The result, when it completed.
+    pub result: Option<Value>,
+    /// When it was first recorded.
+    pub started_at: DateTime<Utc>,
+    /// When anything of it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It did what was asked, with this result.
+    Completed(Value),
+    /// It failed, with kind and words.
+    Failed(ErrorKind, String),
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+/// Records the beginning. Repeated, also by a later run of the workflow, it returns what is recorded; while the operation
+/// runs, the newest run is noted.
+///
+/// # Errors
+/// `NotFound` when the organisation has no such sync; `Conflict` when the id belongs to another operation.
+pub async fn begin(database: &Database, new: &NewOperation) -> Result<Operation> {
+    const DOING: &str = "recording the operation";
+    let mut transaction = database.pool().begin().await.during(DOING)?;
+    sync_lock::require_sync(&mut transaction, new.organization_id, new.sync_id).await?;
+    sqlx::query(
+        "INSERT INTO sync_multiplexer.operation
+             (operation_id, organization_id, sync_id, slot_id, kind, workflow_id, run_id, requested_by, options, phase)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (operation_id) DO UPDATE
+         SET workflow_id = excluded.workflow_id, run_id = excluded.run_id, updated_at = now()
+         WHERE operation.state = 'running' AND operation.run_id <> excluded.run_id
+           AND operation.organization_id = excluded.organization_id AND operation.sync_id = excluded.sync_id
+           AND operation.kind = excluded.kind AND operation.slot_id IS NOT DISTINCT FROM excluded.slot_id",
+    )
+    .bind(new.operation_id)
+    .bind(new.organization_id)
+    .bind(new.sync_id)
+    .bind(new.slot_id)
+    .bind(new.kind.as_str())
+    .bind(&new.workflow_id)
+    .bind(&new.run_id)
+    .bind(&new.requested_by)
+    .bind(&new.options)
+    .bind(&new.phase)
+    .execute(&mut *transaction)
+    .await
+    .during(DOING)?;
+    let recorded = read(&mut transaction, new.organization_id, new.operation_id).await?;
+    transaction.commit().await.during(DOING)?;
+    recorded
+        .filter(|operation| {
+            operation.sync_id == new.sync_id && operation.kind == new.kind && operation.slot_id == new.slot_id
+        })
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Conflict,
+                format!("operation id {} is taken by another operation: choose a new one", new.operation_id),
+            )
+        })
+}
+
+/// Records the step an operation is at. After the end of the operation a late call changes nothing.
+///
+/// # Errors
+/// `NotFound` when the organisation has no such operation.
+pub async fn set_phase(database: &Database, organization_id: Uuid, operation_id: Uuid, phase: &str) -> Result<()> {
+    let known = sqlx::query(
+        "UPDATE sync_multiplexer.operation
+         SET phase = CASE WHEN state = 'running' THEN $3 ELSE phase END,
+             updated_at = CASE WHEN state = 'running' THEN now() ELSE updated_at END
+         WHERE operation_id = $1 AND organization_id = $2",
+    )
+    .bind(operation_id)
+    .bind(organization_id)
+    .bind(phase)
+    .execute(database.pool())
+    .await
+    .during("recording the phase")?
+    .rows_affected();
+    if known == 0 { Err(not_found(operation_id)) } else { Ok(()) }
+}
+
+/// Records the end and returns what is recorded. An operation that ended already keeps its first outcome.
+///
+/// # Errors
+/// `NotFound` when the organisation has no such operation.
+pub async fn end(
+    database: &Database,
+    organization_id: Uuid,
+    operation_id: Uuid,
+    outcome: &Outcome,
+) -> Result<Operation> {
+    const DOING: &str = "recording the end of the operation";
+    let (state, error, result) = match outcome {
+        Outcome::Completed(result) => (OperationState::Completed, None, Some(result)),
+        Outcome::Failed(kind, message) => (OperationState::Failed, Some((kind.name(), message.as_str())), None),
+        Outcome::Cancelled => (OperationState::Cancelled, None, None),
+    };
+    let mut transaction = database.pool().begin().await.during(DOING)?;
+    sqlx::query(
+        "UPDATE sync_multiplexer.operation
+         SET state = $3, error_kind = $4, error_message = $5, result = $6, ended_at = now(), updated_at = now()
+         WHERE operation_id = $1 AND organization_id = $2 AND state = 'running'",
+    )
+    .bind(operation_id)
+    .bind(organization_id)
+    .bind(state.as_str())
+    .bind(error.map(|(kind, _)| kind))
+    .bind(error.map(|(_, message)| message))
+    .bind(result)
+    .execute(&mut *transaction)
+    .await
+    .during(DOING)?;
+    let recorded = read(&mut transaction, organization_id, operation_id).await?;
+    transaction.commit().await.during(DOING)?;
+    recorded.ok_or_else(|| not_found(operation_id))
+}
+
+/// One operation.
+///
+/// # Errors
+/// `NotFound` when the organisation has no such operation.
+pub async fn get(database: &Database, organization_id: Uuid, operation_id: Uuid) -> Result<Operation> {
+    let mut connection = database.pool().acquire().await.during("reading the operation")?;
+    read(&mut connection, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))
+}
+
+/// The newest operations of an organisation, or of one sync of it; newest first, at most `limit`.
+///
+/// # Errors
+/// `NotFound` when a sync is named and the organisation has no such sync.
+pub async fn list(
+    database: &Database,
+    organization_id: Uuid,
+    sync_id: Option<Uuid>,
+    limit: u32,
+) -> Result<Vec<Operation>> {
+    let mut connection = database.pool().acquire().await.during("listing operations")?;
+    if let Some(sync_id) = sync_id {
+        sync_lock::require_sync(&mut connection, organization_id, sync_id).await?;
+    }
+    sqlx::query_as(
+        "SELECT * FROM sync_multiplexer.operation
+         WHERE organization_id = $1 AND ($2::uuid IS NULL OR sync_id = $2)
+         ORDER BY started_at DESC, operation_id
+         LIMIT $3",
+    )
+    .bind(organization_id)
+    .bind(sync_id)
+    .bind(i64::from(limit))
+    .fetch_all(&mut *connection)
+    .await
+    .during("listing operations")
+}
+
+async fn read(connection: &mut PgConnection, organization_id: Uuid, operation_id: Uuid) -> Result<Option<Operation>> {
+    sqlx::query_as("SELECT * FROM sync_multiplexer.operation WHERE operation_id = $1 AND organization_id = $2")
+        .bind(operation_id)
+        .bind(organization_id)
+        .fetch_optional(connection)
+        .await
+        .during("reading the operation")
+}
+
+fn not_found(operation_id: Uuid) -> Error {
+    Error::new(ErrorKind::NotFound, format!("operation {operation_id} does not exist"))
+}

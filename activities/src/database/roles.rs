@@ -1,0 +1,281 @@
+//! The flip: which slot of a sync is the active one.
+//!
+//! All or nothing, in one transaction under the sync's lock; idempotent by operation id; refused unless the target is a
+//! ready shadow. It leaves exactly one active slot, one more generation, one row in `audit`, and a notification on the
+//! channel [`CHANNEL`] for whoever listens.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::classify::During;
+use super::switch_rules::{Standing, Verdict, judge};
+use super::{Database, sync_lock};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The Postgres channel that carries a JSON object about each flip, delivered when it is committed: `organization_id`,
+/// `sync_id`, `operation_id`, `previous_active`, `new_active`, `generation`.
+pub const CHANNEL: &str = "sync_multiplexer_roles";
+
+/// A switch to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlipCommand {
+    /// The tenant.
+    pub organization_id: Uuid,
+    /// The sync.
+    pub sync_id: Uuid,
+    /// The slot to promote.
+    pub target_slot_id: Uuid,
+    /// Refuse unless this slot is the active one.
+    pub expected_active: Option<Uuid>,
+    /// Refuse unless the sync is at this generation.
+    pub expected_generation: Option<u64>,
+    /// Repeating it means the same switch.
+    pub operation_id: Uuid,
+    /// Who asked.
+    pub requested_by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A switch that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlipOutcome {
+    /// The slot that was active before, now deprecated; absent when there was none.
+    pub previous_active: Option<Uuid>,
+    /// The slot that became active.
+    pub new_active: Uuid,
+    /// The generation this made.
+    pub generation: u64,
+    /// When.
+    pub switched_at: DateTime<Utc>,
+}
+
+/// A reason why a switch cannot be made, and the way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocker {
+    /// The kind the flip would fail with.
+    pub kind: ErrorKind,
+    /// What is in the way.
+    pub message: String,
+    /// What to do about it.
+    pub next_step: String,
+}
+
+/// What a dry run found. With neither an outcome nor blockers, the switch can be made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SwitchCheck {
+    /// The switch was made already; the answer to give again.
+    pub finished: Option<FlipOutcome>,
+    /// Everything in the way.
+    pub blockers: Vec<Blocker>,
+}
+
+/// The number of role changes of a sync so far.
+///
+/// # Errors
+/// `NotFound` when the organisation has no such sync.
+pub async fn generation(database: &Database, organization_id: Uuid, sync_id: Uuid) -> Result<u64> {
+    let mut connection = database.pool().acquire().await.during("reading the generation")?;
+    sync_lock::require_sync(&mut connection, organization_id, sync_id).await?;
+    let generation: Option<i64> = sqlx::query_scalar(
+        "SELECT generation FROM sync_multiplexer.sync_state WHERE sync_id = $1 AND organization_id = $2",
+    )
+    .bind(sync_id)
+    .bind(organization_id)
+    .fetch_optional(&mut *connection)
+    .await
+    .during("reading the generation")?;
+    Ok(generation.unwrap_or_default().unsigned_abs())
+}
+
+/// Judges a switch without making it; changes nothing.
+///
+/// # Errors
+/// `NotFound` when the organisation has no such sync. Everything else in the way is a blocker.
+pub async fn check_switch(database: &Database, command: &FlipCommand) -> Result<SwitchCheck> {
+    const DOING: &str = "checking the switch";
+    // One snapshot for all that is read, so that it fits together.
+    let mut transaction =
+        database.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.during(DOING)?;
+    sync_lock::require_sync(&mut transaction, command.organization_id, command.sync_id).await?;
+    let generation: Option<i64> = sqlx::query_scalar(
+        "SELECT generation FROM sync_multiplexer.sync_state WHERE sync_id = $1 AND organization_id = $2",
+    )
+    .bind(command.sync_id)
+    .bind(command.organization_id)
+    .fetch_optional(&mut *transaction)
+    .await
+    .during(DOING)?;
+    let standing = standing(&mut transaction, command, generation.unwrap_or_default()).await?;
+    transaction.rollback().await.during(DOING)?;
+    Ok(match judge(command, &standing) {
+        Verdict::Finished(outcome) => SwitchCheck { finished: Some(outcome), blockers: Vec::new() },
+        Verdict::Blocked(blockers) => SwitchCheck { finished: None, blockers },
+        Verdict::Clear => SwitchCheck::default(),
+    })
+}
+
+/// Makes the switch, or gives the answer again when it was made.
+///
+/// # Errors
+/// `NotFound` when the sync of this organisation has no such destination; `Conflict`, with what to do, when the target is
+/// not a ready shadow, an expectation does not hold, or the operation id was another switch. Nothing changed then.
+pub async fn flip(database: &Database, command: &FlipCommand) -> Result<FlipOutcome> {
+    const DOING: &str = "flipping the roles";
+    let mut transaction = database.pool().begin().await.during(DOING)?;
+    let generation = sync_lock::lock(&mut transaction, command.organization_id, command.sync_id).await?;
+    lock_rows(&mut transaction, command.sync_id).await?;
+    let standing = standing(&mut transaction, command, generation).await?;
+    match judge(command, &standing) {
+        Verdict::Finished(outcome) => return Ok(outcome),
+        Verdict::Blocked(blockers) => return Err(refusal(&blockers)),
+        Verdict::Clear => {}
+    }
+    let previous_active = standing.active();
+    // Demoted first: at no moment does the unique index see two.
+    if let Some(slot_id) = previous_active {
+        set_role(&mut transaction, command.sync_id, slot_id, "active", "deprecated").await?;
+    }
+    set_role(&mut transaction, command.sync_id, command.target_slot_id, "shadow", "active").await?;
+    let generation = record(&mut transaction, command, previous_active).await?;
+    let outcome = FlipOutcome {
+        previous_active,
+        new_active: command.target_slot_id,
+        generation: generation.0.unsigned_abs(),
+        switched_at: generation.1,
+    };
+    notify(&mut transaction, command, &outcome).await?;
+    transaction.commit().await.during(DOING)?;
+    Ok(outcome)
+}
+
+/// The platform's rows of the sync, locked in the order of their ids.
+async fn lock_rows(connection: &mut PgConnection, sync_id: Uuid) -> Result<()> {
+    sqlx::query("SELECT id FROM public.sync_connection WHERE sync_id = $1 ORDER BY id FOR UPDATE")
+        .bind(sync_id)
+        .fetch_all(connection)
+        .await
+        .during("locking the slots")?;
+    Ok(())
+}
+
+/// Reads all that the rules ask for.
+async fn standing(connection: &mut PgConnection, command: &FlipCommand, generation: i64) -> Result<Standing> {
+    const DOING: &str = "reading the roles";
+    let candidates = sqlx::query_as(
+        "SELECT joined.id AS slot_id, joined.role, slot.state
+         FROM public.sync_connection AS joined
+         JOIN public.connection ON connection.id = joined.connection_id
+         LEFT JOIN sync_multiplexer.slot
+                ON slot.slot_id = joined.id AND slot.sync_id = joined.sync_id AND slot.organization_id = $2
+         WHERE joined.sync_id = $1 AND connection.integration_type::text = 'DESTINATION'
+         ORDER BY joined.id",
+    )
+    .bind(command.sync_id)
+    .bind(command.organization_id)
+    .fetch_all(&mut *connection)
+    .await
+    .during(DOING)?;
+    // Whoever's it is: the id is the key of the table, and the rules refuse one that is not this very switch.
+    let by_this_operation = sqlx::query_as(
+        "SELECT sync_id, organization_id, previous_active, new_active, generation, at
+         FROM sync_multiplexer.audit WHERE operation_id = $1",
+    )
+    .bind(command.operation_id)
+    .fetch_optional(&mut *connection)
+    .await
+    .during(DOING)?;
+    let last = sqlx::query_as(
+        "SELECT sync_id, organization_id, previous_active, new_active, generation, at
+         FROM sync_multiplexer.audit
+         WHERE sync_id = $1 AND organization_id = $2
+         ORDER BY generation DESC LIMIT 1",
+    )
+    .bind(command.sync_id)
+    .bind(command.organization_id)
+    .fetch_optional(connection)
+    .await
+    .during(DOING)?;
+    Ok(Standing { generation: generation.unsigned_abs(), candidates, by_this_operation, last })
+}
+
+async fn set_role(
+    connection: &mut PgConnection,
+    sync_id: Uuid,
+    slot_id: Uuid,
+    from: &'static str,
+    to: &'static str,
+) -> Result<()> {
+    let changed = sqlx::query(
+        "UPDATE public.sync_connection SET role = $4, modified_at = now() AT TIME ZONE 'UTC'
+         WHERE id = $1 AND sync_id = $2 AND role = $3",
+    )
+    .bind(slot_id)
+    .bind(sync_id)
+    .bind(from)
+    .bind(to)
+    .execute(connection)
+    .await
+    .during("changing a role")?
+    .rows_affected();
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Internal, format!("slot {slot_id} is not {from} although its row is locked")))
+    }
+}
+
+/// Counts the generation up and writes the audit row; returns both.
+async fn record(
+    connection: &mut PgConnection,
+    command: &FlipCommand,
+    previous_active: Option<Uuid>,
+) -> Result<(i64, DateTime<Utc>)> {
+    sqlx::query_as(
+        "WITH state AS (
+             UPDATE sync_multiplexer.sync_state SET generation = generation + 1, updated_at = now()
+             WHERE sync_id = $3 AND organization_id = $2
+             RETURNING generation
+         )
+         INSERT INTO sync_multiplexer.audit
+             (operation_id, organization_id, sync_id, previous_active, new_active, generation, requested_by, reason)
+         SELECT $1, $2, $3, $4, $5, state.generation, $6, $7 FROM state
+         RETURNING generation, at",
+    )
+    .bind(command.operation_id)
+    .bind(command.organization_id)
+    .bind(command.sync_id)
+    .bind(previous_active)
+    .bind(command.target_slot_id)
+    .bind(&command.requested_by)
+    .bind(&command.reason)
+    .fetch_one(connection)
+    .await
+    .during("writing the audit row")
+}
+
+async fn notify(connection: &mut PgConnection, command: &FlipCommand, outcome: &FlipOutcome) -> Result<()> {
+    let payload = json!({
+        "organization_id": command.organization_id,
+        "sync_id": command.sync_id,
+        "operation_id": command.operation_id,
+        "previous_active": outcome.previous_active,
+        "new_active": outcome.new_active,
+        "generation": outcome.generation,
+    });
+    sqlx::query("SELECT pg_notify($1, $2)")
+        .bind(CHANNEL)
+        .bind(payload.to_string())
+        .execute(connection)
+        .await
+        .during("announcing the flip")?;
+    Ok(())
+}
+
+/// The refusal of a flip: the first blocker, with what to do.
+fn refusal(blockers: &[Blocker]) -> Error {
+    let Blocker { kind, message, next_step } = &blockers[0];
+    Error::new(*kind, format!("{message}: {next_step}"))
+}

@@ -1,0 +1,309 @@
+//! Working through a plan: reading a segment, and moving its cursor.
+//!
+//! The cursor here is the one of record. It moves in the same transaction that writes the ledger, after the destination
+//! acknowledged, and only from where the caller believes it to be: of two attempts at a segment one goes on, the other is
+//! told. What the cursor passes is accounted for entry by entry.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::classify::During;
+use super::dead_letters::{self, NewDeadLetter};
+use super::ledger::{self, LedgerRow};
+use super::{Database, SlotScope, segment_entries};
+use crate::error::{Error, ErrorKind, Result};
+use crate::raw_store::ListedObject;
+
+/// A segment and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Every entry, in byte order of the keys.
+    pub entries: Vec<ListedObject>,
+    /// The entry to go on with; `entries.len()` when done.
+    pub next_index: u32,
+    /// What the entries before came to.
+    pub counters: Counters,
+}
+
+impl Segment {
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.next_index as usize == self.entries.len()
+    }
+}
+
+/// What became of entries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Counters {
+    /// Accepted by the destination, or without text and so nothing to write.
+    #[sqlx(try_from = "i64")]
+    pub entities: u64,
+    /// Points written for them.
+    #[sqlx(try_from = "i64")]
+    pub points: u64,
+    /// Of the entities, those without text.
+    #[sqlx(try_from = "i64")]
+    pub textless: u64,
+    /// Not carried over, each with a reason in the table `dead_letter`.
+    #[sqlx(try_from = "i64")]
+    pub dead_letters: u64,
+    /// Listed when the plan was made and gone when their turn came.
+    #[sqlx(try_from = "i64")]
+    pub vanished: u64,
+}
+
+/// What became of the entries from one cursor to the next. Each of them is in exactly one of the three.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchRecord {
+    /// Where the cursor goes.
+    pub next_index: u32,
+    /// Acknowledged by the destination; zero points for an entity without text.
+    pub accepted: Vec<LedgerRow>,
+    /// Not carried over, with the reason.
+    pub dead_letters: Vec<NewDeadLetter>,
+    /// Number of objects that are no longer in the raw store. Their ledger rows stay, for catch-up to judge.
+    pub vanished: u32,
+    /// Things noticed that stop nothing, with how often: no converter for a file type, an unknown class.
+    pub gaps: BTreeMap<String, u64>,
+}
+
+/// How far a plan is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Totals {
+    /// Segments of the plan.
+    pub segments: u32,
+    /// Of those, done.
+    pub segments_done: u32,
+    /// Entities to replay.
+    pub entities_total: u64,
+    /// Entities the cursors have passed, whatever became of them.
+    pub entities_done: u64,
+    /// What became of those.
+    pub counters: Counters,
+    /// Everything noticed, with how often.
+    pub gaps: BTreeMap<String, u64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Cursor {
+    #[sqlx(try_from = "i32")]
+    entry_count: u32,
+    #[sqlx(try_from = "i32")]
+    next_index: u32,
+}
+
+/// Reads a segment with its cursor.
+///
+/// # Errors
+/// `NotFound` when the slot's current plan has no such segment.
+pub async fn read(database: &Database, scope: &SlotScope, plan_id: Uuid, segment_no: u32) -> Result<Segment> {
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        entries: Vec<u8>,
+        #[sqlx(flatten)]
+        cursor: Cursor,
+        #[sqlx(flatten)]
+        counters: Counters,
+    }
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT segment.entries, segment.entry_count, segment.next_index, segment.entities, segment.points,
+                segment.textless, segment.dead_letters, segment.vanished
+         FROM sync_multiplexer.segment
+         JOIN sync_multiplexer.plan USING (plan_id, organization_id)
+         WHERE plan_id = $1 AND segment.segment_no = $2
+           AND plan.slot_id = $3 AND plan.sync_id = $4 AND organization_id = $5",
+    )
+    .bind(plan_id)
+    .bind(i64::from(segment_no))
+    .bind(scope.slot_id)
+    .bind(scope.sync_id)
+    .bind(scope.organization_id)
+    .fetch_optional(database.pool())
+    .await
+    .during("reading the segment")?;
+    let row = row.ok_or_else(|| not_found(plan_id, segment_no))?;
+    Ok(Segment {
+        entries: segment_entries::decode(&row.entries, row.cursor.entry_count as usize)?,
+        next_index: row.cursor.next_index,
+        counters: row.counters,
+    })
+}
+
+/// Records a batch that the destination acknowledged and moves the cursor over it, in one transaction.
+///
+/// # Errors
+/// `NotFound` when the slot's current plan has no such segment; `Conflict` when the cursor is not at `from_index`: another
+/// attempt works on the segment, and nothing was recorded; `Internal` when the record does not account for every entry.
+pub async fn checkpoint(
+    database: &Database,
+    scope: &SlotScope,
+    plan_id: Uuid,
+    segment_no: u32,
+    from_index: u32,
+    batch: &BatchRecord,
+) -> Result<()> {
+    const DOING: &str = "recording the batch";
+    let mut transaction = database.pool().begin().await.during(DOING)?;
+    let cursor = lock(&mut transaction, scope, plan_id, segment_no).await?;
+    if cursor.next_index != from_index {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "another attempt moved segment {segment_no} of plan {plan_id}: its cursor is at {}, not {from_index}",
+                cursor.next_index
+            ),
+        ));
+    }
+    account(&cursor, batch)?;
+    ledger::upsert(&mut transaction, scope, &batch.accepted).await?;
+    dead_letters::forget(&mut transaction, scope, &batch.accepted).await?;
+    dead_letters::upsert(&mut transaction, scope, &batch.dead_letters).await?;
+    advance(&mut transaction, plan_id, segment_no, batch).await?;
+    transaction.commit().await.during(DOING)
+}
+
+/// How far the plan is. Cheap: reads the plan's segments, some hundreds of small rows.
+///
+/// # Errors
+/// `NotFound` when it is not the slot's current plan.
+pub async fn totals(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Result<Totals> {
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        #[sqlx(try_from = "i32")]
+        segments: u32,
+        #[sqlx(try_from = "i32")]
+        segments_done: u32,
+        #[sqlx(try_from = "i64")]
+        entities_total: u64,
+        #[sqlx(try_from = "i64")]
+        entities_done: u64,
+        #[sqlx(flatten)]
+        counters: Counters,
+        gaps: Json<BTreeMap<String, u64>>,
+    }
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT plan.segments, plan.entities AS entities_total, done.*,
+                (SELECT coalesce(jsonb_object_agg(what, times), '{}')
+                 FROM (SELECT gap.key AS what, sum(gap.value::bigint) AS times
+                       FROM sync_multiplexer.segment, jsonb_each_text(segment.gaps) AS gap
+                       WHERE segment.plan_id = plan.plan_id
+                       GROUP BY gap.key) AS merged) AS gaps
+         FROM sync_multiplexer.plan
+         CROSS JOIN LATERAL (
+             SELECT (count(*) FILTER (WHERE state = 'done'))::integer AS segments_done,
+                    coalesce(sum(next_index), 0)::bigint AS entities_done,
+                    coalesce(sum(segment.entities), 0)::bigint AS entities,
+                    coalesce(sum(points), 0)::bigint AS points,
+                    coalesce(sum(textless), 0)::bigint AS textless,
+                    coalesce(sum(dead_letters), 0)::bigint AS dead_letters,
+                    coalesce(sum(segment.vanished), 0)::bigint AS vanished
+             FROM sync_multiplexer.segment
+             WHERE segment.plan_id = plan.plan_id
+         ) AS done
+         WHERE plan.plan_id = $1 AND plan.slot_id = $2 AND plan.sync_id = $3 AND plan.organization_id = $4",
+    )
+    .bind(plan_id)
+    .bind(scope.slot_id)
+    .bind(scope.sync_id)
+    .bind(scope.organization_id)
+    .fetch_optional(database.pool())
+    .await
+    .during("adding up the segments")?;
+    let row = row.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("plan {plan_id} does not exist")))?;
+    Ok(Totals {
+        segments: row.segments,
+        segments_done: row.segments_done,
+        entities_total: row.entities_total,
+        entities_done: row.entities_done,
+        counters: row.counters,
+        gaps: row.gaps.0,
+    })
+}
+
+/// Locks the segment against other attempts, until the end of the transaction.
+async fn lock(connection: &mut PgConnection, scope: &SlotScope, plan_id: Uuid, segment_no: u32) -> Result<Cursor> {
+    sqlx::query_as(
+        "SELECT segment.entry_count, segment.next_index
+         FROM sync_multiplexer.segment
+         JOIN sync_multiplexer.plan USING (plan_id, organization_id)
+         WHERE plan_id = $1 AND segment.segment_no = $2
+           AND plan.slot_id = $3 AND plan.sync_id = $4 AND organization_id = $5
+         FOR UPDATE OF segment",
+    )
+    .bind(plan_id)
+    .bind(i64::from(segment_no))
+    .bind(scope.slot_id)
+    .bind(scope.sync_id)
+    .bind(scope.organization_id)
+    .fetch_optional(connection)
+    .await
+    .during("locking the segment")?
+    .ok_or_else(|| not_found(plan_id, segment_no))
+}
+
+/// Never a lost entity: every entry the cursor passes is accepted, a dead letter, or vanished.
+fn account(cursor: &Cursor, batch: &BatchRecord) -> Result<()> {
+    let told = batch.accepted.len() as u64 + batch.dead_letters.len() as u64 + u64::from(batch.vanished);
+    let passed = u64::from(batch.next_index.saturating_sub(cursor.next_index));
+    if batch.next_index <= cursor.next_index || batch.next_index > cursor.entry_count || told != passed {
+        return Err(Error::new(
+            ErrorKind::Internal,
+            format!(
+                "a batch from {} to {} of {} entries accounts for {told} of them",
+                cursor.next_index, batch.next_index, cursor.entry_count
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Moves the cursor and adds to the counters. The caller locked and checked.
+async fn advance(connection: &mut PgConnection, plan_id: Uuid, segment_no: u32, batch: &BatchRecord) -> Result<()> {
+    let points: i64 = batch.accepted.iter().map(|row| i64::from(row.points)).sum();
+    let textless = batch.accepted.iter().filter(|row| row.points == 0).count();
+    let bigint = |count: usize| i64::try_from(count).expect("a batch fits in memory");
+    sqlx::query(
+        "UPDATE sync_multiplexer.segment
+         SET next_index = $3,
+             state = CASE WHEN $3 = entry_count THEN 'done' ELSE 'running' END,
+             entities = entities + $4, points = points + $5, textless = textless + $6,
+             dead_letters = dead_letters + $7, vanished = vanished + $8,
+             gaps = (SELECT coalesce(jsonb_object_agg(what, times), '{}')
+                     FROM (SELECT key AS what, sum(value::bigint) AS times
+                           FROM (SELECT * FROM jsonb_each_text(segment.gaps)
+                                 UNION ALL SELECT * FROM jsonb_each_text($9)) AS gap
+                           GROUP BY key) AS merged),
+             updated_at = now()
+         WHERE plan_id = $1 AND segment_no = $2",
+    )
+    .bind(plan_id)
+    .bind(i64::from(segment_no))
+    .bind(i64::from(batch.next_index))
+    .bind(bigint(batch.accepted.len()))
+    .bind(points)
+    .bind(bigint(textless))
+    .bind(bigint(batch.dead_letters.len()))
+    .bind(i64::from(batch.vanished))
+    .bind(Json(storable_gaps(&batch.gaps)))
+    .execute(connection)
+    .await
+    .during("moving the cursor")?;
+    Ok(())
+}
+
+/// Gaps with names that JSON in Postgres can hold: it has no NUL character.
+fn storable_gaps(gaps: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let mut storable = BTreeMap::new();
+    for (what, times) in gaps {
+        *storable.entry(what.replace('\0', "\u{fffd}")).or_default() += times;
+    }
+    storable
+}
+
+fn not_found(plan_id: Uuid, segment_no: u32) -> Error {
+    Error::new(ErrorKind::NotFound, format!("segment {segment_no} of plan {plan_id} does not exist"))
+}

@@ -1,0 +1,209 @@
+//! Making a shadow slot, and unmaking it: do and undo side by side.
+//!
+//! A connection has one slot in a sync, so a second fork to the same connection continues the first one's shadow if it
+//! would build the same, and is refused with a way out if it would not. The active slot and a slot kept for a rollback are
+//! never touched.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::classify::{During, classify, is_violation_of};
+use super::slots::Role;
+use super::{Database, SlotScope, platform, sync_lock};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A shadow to make.
+#[derive(Debug, Clone)]
+pub struct NewShadow {
+    /// Tenant, sync, and the id the slot gets. The id is chosen by the workflow, so that a retry makes the same slot.
+    pub scope: SlotScope,
+    /// The connection to write through: a DESTINATION the organisation may use.
+    pub connection_id: Uuid,
+    /// How the slot is built, as a JSON object.
+    pub profile: Value,
+    /// Label of the profile.
+    pub profile_name: String,
+    /// Fingerprint of the profile: equal for equal settings.
+    pub fingerprint: String,
+    /// The operation that asks; only its undo may remove the slot.
+    pub operation_id: Uuid,
+}
+
+/// The slot to work on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shadow {
+    /// This operation made it.
+    Created(SlotScope),
+    /// An earlier operation made it, with the same fingerprint. Its id is not the one that was offered.
+    Continued(SlotScope),
+}
+
+/// What the connection has in the sync already.
+#[derive(sqlx::FromRow)]
+struct Present {
+    slot_id: Uuid,
+    role: Option<Role>,
+    fingerprint: Option<String>,
+    profile_name: Option<String>,
+    created_by_operation: Option<Uuid>,
+}
+
+/// Makes the shadow, or finds the one to continue. Repeated by the same operation it answers `Created` again.
+///
+/// # Errors
+/// `NotFound` for a sync or connection the organisation does not have; `InvalidInput` when the connection is not a
+/// destination; `Conflict` when the connection has a slot in this sync that must not be touched, with what to do.
+pub async fn create(database: &Database, new: &NewShadow) -> Result<Shadow> {
+    const DOING: &str = "creating the shadow";
+    let scope = &new.scope;
+    let mut transaction = database.pool().begin().await.during(DOING)?;
+    sync_lock::lock(&mut transaction, scope.organization_id, scope.sync_id).await?;
+    platform::destination(&mut transaction, scope.organization_id, new.connection_id).await?;
+    if let Some(present) = present(&mut transaction, scope, new.connection_id).await? {
+        return judge(new, &present);
+    }
+    insert(&mut transaction, new).await?;
+    transaction.commit().await.during(DOING)?;
+    Ok(Shadow::Created(*scope))
+}
+
+/// Removes the slot that `operation_id` made, with its plan, ledger and dead letters. Answers whether there was one.
+///
+/// As an undo it may come twice, before its step, or for a slot that was only continued: then it changes nothing. The
+/// points in the destination are cleared before, by the destination.
+///
+/// # Errors
+/// `NotFound` when the organisation has no such sync; `Conflict` when the slot is no shadow any more.
+pub async fn drop_shadow(database: &Database, scope: &SlotScope, operation_id: Uuid) -> Result<bool> {
+    const DOING: &str = "removing the shadow";
+    let mut transaction = database.pool().begin().await.during(DOING)?;
+    sync_lock::lock(&mut transaction, scope.organization_id, scope.sync_id).await?;
+    let role: Option<Option<Role>> = sqlx::query_scalar(
+        "SELECT joined.role
+         FROM public.sync_connection AS joined
+         JOIN sync_multiplexer.slot ON slot.slot_id = joined.id AND slot.sync_id = joined.sync_id
+         WHERE joined.id = $1 AND joined.sync_id = $2 AND slot.organization_id = $3 AND slot.created_by_operation = $4
+         FOR UPDATE OF joined",
+    )
+    .bind(scope.slot_id)
+    .bind(scope.sync_id)
+    .bind(scope.organization_id)
+    .bind(operation_id)
+    .fetch_optional(&mut *transaction)
+    .await
+    .during(DOING)?;
+    match role {
+        None => return Ok(false),
+        Some(Some(Role::Shadow)) => {}
+        Some(role) => {
+            let role = role.map_or("without a role", Role::as_str);
+            return Err(conflict(format!("slot {} is {role} now and is not removed by an undo", scope.slot_id)));
+        }
+    }
+    // Everything of ours hangs on this row by foreign keys that cascade.
+    sqlx::query("DELETE FROM public.sync_connection WHERE id = $1 AND sync_id = $2 AND role = 'shadow'")
+        .bind(scope.slot_id)
+        .bind(scope.sync_id)
+        .execute(&mut *transaction)
+        .await
+        .during(DOING)?;
+    transaction.commit().await.during(DOING)?;
+    Ok(true)
+}
+
+/// What to do about a slot the connection has already.
+fn judge(new: &NewShadow, present: &Present) -> Result<Shadow> {
+    let slot_id = present.slot_id;
+    match present.role {
+        Some(Role::Shadow) => {}
+        Some(Role::Active) => {
+            return Err(conflict(format!(
+                "connection {} is the active destination of this sync (slot {slot_id}): fork to another connection",
+                new.connection_id
+            )));
+        }
+        Some(Role::Deprecated) => {
+            return Err(conflict(format!(
+                "connection {} is kept for a rollback (slot {slot_id}): retire that slot, or fork to another connection",
+                new.connection_id
+            )));
+        }
+        None => {
+            return Err(conflict(format!("slot {slot_id} has no role: run `syncmux migrate`, then fork again")));
+        }
+    }
+    let (Some(fingerprint), Some(operation_id)) = (&present.fingerprint, present.created_by_operation) else {
+        return Err(conflict(format!(
+            "slot {slot_id} was added by the platform and nothing is known of its content: remove that destination from \
+             the sync and its content from the destination, or fork to another connection"
+        )));
+    };
+    if *fingerprint != new.fingerprint {
+        return Err(conflict(format!(
+            "slot {slot_id} of this connection is built with another profile ({}): fork with that profile to continue \
+             it, retire the slot first, or fork to another connection",
+            present.profile_name.as_deref().unwrap_or_default(),
+        )));
+    }
+    let found = SlotScope { slot_id, ..new.scope };
+    Ok(if operation_id == new.operation_id { Shadow::Created(found) } else { Shadow::Continued(found) })
+}
+
+async fn present(connection: &mut PgConnection, scope: &SlotScope, connection_id: Uuid) -> Result<Option<Present>> {
+    sqlx::query_as(
+        "SELECT joined.id AS slot_id, joined.role, slot.fingerprint, slot.profile_name, slot.created_by_operation
+         FROM public.sync_connection AS joined
+         LEFT JOIN sync_multiplexer.slot ON slot.slot_id = joined.id AND slot.organization_id = $3
+         WHERE joined.sync_id = $1 AND joined.connection_id = $2
+         FOR UPDATE OF joined",
+    )
+    .bind(scope.sync_id)
+    .bind(connection_id)
+    .bind(scope.organization_id)
+    .fetch_optional(connection)
+    .await
+    .during("looking for a slot of this connection")
+}
+
+async fn insert(connection: &mut PgConnection, new: &NewShadow) -> Result<()> {
+    const DOING: &str = "creating the shadow";
+    let scope = &new.scope;
+    // The platform's times are without zone, in UTC, and have no defaults.
+    sqlx::query(
+        "INSERT INTO public.sync_connection (id, sync_id, connection_id, role, created_at, modified_at)
+         VALUES ($1, $2, $3, 'shadow', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC')",
+    )
+    .bind(scope.slot_id)
+    .bind(scope.sync_id)
+    .bind(new.connection_id)
+    .execute(&mut *connection)
+    .await
+    .map_err(|error| {
+        if is_violation_of(&error, "sync_connection_pkey") {
+            conflict(format!("slot id {} is taken: start a new operation, which chooses another", scope.slot_id))
+        } else {
+            classify(DOING, error)
+        }
+    })?;
+    sqlx::query(
+        "INSERT INTO sync_multiplexer.slot
+             (slot_id, organization_id, sync_id, profile, profile_name, fingerprint, created_by_operation)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(scope.slot_id)
+    .bind(scope.organization_id)
+    .bind(scope.sync_id)
+    .bind(&new.profile)
+    .bind(&new.profile_name)
+    .bind(&new.fingerprint)
+    .bind(new.operation_id)
+    .execute(connection)
+    .await
+    .during(DOING)?;
+    Ok(())
+}
+
+fn conflict(message: String) -> Error {
+    Error::new(ErrorKind::Conflict, message)
+}

@@ -1,0 +1,167 @@
+//! Whether a slot may be promoted: the rules, without the database.
+//!
+//! The dry run and the flip judge by the same function, so a switch that was announced as possible fails only because the
+//! world moved in between.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::roles::{Blocker, FlipCommand, FlipOutcome};
+use super::slots::{Role, SlotState};
+use crate::error::ErrorKind;
+
+/// A destination of the sync, as far as a switch is concerned.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(super) struct Candidate {
+    pub slot_id: Uuid,
+    pub role: Option<Role>,
+    /// Absent when the platform built the slot.
+    pub state: Option<SlotState>,
+}
+
+/// A switch that happened.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(super) struct AuditEntry {
+    pub sync_id: Uuid,
+    pub organization_id: Uuid,
+    pub previous_active: Option<Uuid>,
+    pub new_active: Uuid,
+    #[sqlx(try_from = "i64")]
+    pub generation: u64,
+    pub at: DateTime<Utc>,
+}
+
+/// How things stand in the sync.
+#[derive(Debug, Clone)]
+pub(super) struct Standing {
+    pub generation: u64,
+    pub candidates: Vec<Candidate>,
+    /// What this very operation did before, if it did.
+    pub by_this_operation: Option<AuditEntry>,
+    /// The newest switch of the sync.
+    pub last: Option<AuditEntry>,
+}
+
+impl Standing {
+    /// The active slot.
+    pub fn active(&self) -> Option<Uuid> {
+        self.candidates.iter().find(|slot| slot.role == Some(Role::Active)).map(|slot| slot.slot_id)
+    }
+}
+
+/// The judgement.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Verdict {
+    /// It happened already; this is the answer to give again.
+    Finished(FlipOutcome),
+    /// It may not happen, for all these reasons; the most telling first.
+    Blocked(Vec<Blocker>),
+    /// It may happen.
+    Clear,
+}
+
+/// Judges a switch.
+pub(super) fn judge(command: &FlipCommand, standing: &Standing) -> Verdict {
+    if let Some(entry) = &standing.by_this_operation {
+        let same = entry.sync_id == command.sync_id
+            && entry.organization_id == command.organization_id
+            && entry.new_active == command.target_slot_id;
+        return if same {
+            Verdict::Finished(outcome(entry))
+        } else {
+            Verdict::Blocked(vec![blocker(
+                ErrorKind::Conflict,
+                format!("operation {} was another switch", command.operation_id),
+                "use a new operation id",
+            )])
+        };
+    }
+    if let Some(entry) = finished_by_another(command, standing) {
+        return Verdict::Finished(outcome(entry));
+    }
+    let blockers: Vec<Blocker> = target(command, standing).into_iter().chain(expectations(command, standing)).collect();
+    if blockers.is_empty() { Verdict::Clear } else { Verdict::Blocked(blockers) }
+}
+
+/// The last switch, when it is what the command asks for: same target, and begun from where the command expects to begin.
+fn finished_by_another<'a>(command: &FlipCommand, standing: &'a Standing) -> Option<&'a AuditEntry> {
+    standing.last.as_ref().filter(|entry| {
+        entry.new_active == command.target_slot_id
+            && standing.active() == Some(command.target_slot_id)
+            && entry.generation == standing.generation
+            && command.expected_active.is_none_or(|expected| entry.previous_active == Some(expected))
+            && command.expected_generation.is_none_or(|expected| entry.generation.checked_sub(1) == Some(expected))
+    })
+}
+
+/// What is wrong with the target.
+fn target(command: &FlipCommand, standing: &Standing) -> Option<Blocker> {
+    let slot_id = command.target_slot_id;
+    let Some(target) = standing.candidates.iter().find(|slot| slot.slot_id == slot_id) else {
+        return Some(blocker(
+            ErrorKind::NotFound,
+            format!("slot {slot_id} is not a destination of sync {}", command.sync_id),
+            "choose one that `syncmux list` shows",
+        ));
+    };
+    let (message, next_step) = match (target.role, target.state) {
+        (Some(Role::Shadow), Some(SlotState::Ready)) => return None,
+        (Some(Role::Active), _) => {
+            (format!("slot {slot_id} is the active one already"), "nothing to do, or choose another slot")
+        }
+        (Some(Role::Deprecated), _) => (
+            format!("slot {slot_id} is deprecated, and promoting a deprecated slot is not supported yet"),
+            "fork to a fresh connection and switch to that shadow",
+        ),
+        (None, _) => (format!("slot {slot_id} has no role"), "run `syncmux migrate`"),
+        (Some(Role::Shadow), None) => (
+            format!("slot {slot_id} was made by the platform, so nothing is known of its content"),
+            "fork to another connection and switch to that shadow",
+        ),
+        (Some(Role::Shadow), Some(SlotState::Empty)) => {
+            (format!("slot {slot_id} is empty"), "run a fork to its connection")
+        }
+        (Some(Role::Shadow), Some(SlotState::Building)) => {
+            (format!("slot {slot_id} is still being built"), "wait for its fork, or run it again if it failed")
+        }
+    };
+    Some(blocker(ErrorKind::Conflict, message, next_step))
+}
+
+/// What the caller believed and is not so.
+fn expectations(command: &FlipCommand, standing: &Standing) -> Vec<Blocker> {
+    let mut blockers = Vec::new();
+    if let Some(expected) = command.expected_active
+        && standing.active() != Some(expected)
+    {
+        let now = standing.active().map_or_else(|| "none".to_owned(), |slot_id| slot_id.to_string());
+        blockers.push(blocker(
+            ErrorKind::Conflict,
+            format!("the active slot is {now}, not {expected}"),
+            "look at `syncmux list` and decide again",
+        ));
+    }
+    if let Some(expected) = command.expected_generation
+        && standing.generation != expected
+    {
+        blockers.push(blocker(
+            ErrorKind::Conflict,
+            format!("the sync is at generation {}, not {expected}", standing.generation),
+            "look at `syncmux list` and decide again",
+        ));
+    }
+    blockers
+}
+
+fn outcome(entry: &AuditEntry) -> FlipOutcome {
+    FlipOutcome {
+        previous_active: entry.previous_active,
+        new_active: entry.new_active,
+        generation: entry.generation,
+        switched_at: entry.at,
+    }
+}
+
+fn blocker(kind: ErrorKind, message: String, next_step: &str) -> Blocker {
+    Blocker { kind, message, next_step: next_step.to_owned() }
+}

@@ -1,0 +1,62 @@
+use secrecy::SecretString;
+
+use crate::database::Database;
+use crate::database::classify::classify;
+use crate::database::test_database::TestDatabase;
+use crate::error::ErrorKind;
+
+async fn refused(url: &str) -> crate::error::Error {
+    Database::connect(&SecretString::from(url.to_owned()), 1).await.expect_err("this cannot be connected to")
+}
+
+#[tokio::test]
+async fn an_unusable_url_is_the_callers_mistake_and_is_not_repeated() {
+    let error = refused("mysql://user:hunter2@host/db").await;
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(!error.chain().contains("hunter2"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn nobody_listening_is_unavailable() {
+    // Bound and closed again: nothing listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = refused(&format!("postgres://user:hunter2@127.0.0.1:{port}/db")).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert!(!error.chain().contains("hunter2"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn real_answers_are_classified_without_repeating_the_servers_words() {
+    let test = TestDatabase::empty().await;
+    let mut connection = test.connection().await;
+    for (statement, kind, message) in [
+        // A role is the server's, not the database's, so none is made: this one lacks the right by definition.
+        (
+            "SET ROLE pg_read_all_stats; CREATE TABLE public.x ()",
+            ErrorKind::DestinationDenied,
+            "the database role lacks a privilege while testing (SQLSTATE 42501)",
+        ),
+        (
+            "SELECT secret FROM no_such_table",
+            ErrorKind::Internal,
+            "a table, column or function is missing (was `syncmux migrate` run?) while testing (SQLSTATE 42P01)",
+        ),
+        ("SELECT 'hunter2'::int", ErrorKind::Internal, "the database failed while testing (SQLSTATE 22P02)"),
+        (
+            "SET statement_timeout = 1; SELECT pg_sleep(60)",
+            ErrorKind::Timeout,
+            "the database cancelled the statement while testing (SQLSTATE 57014)",
+        ),
+    ] {
+        let answer = sqlx::raw_sql(statement).execute(&mut connection).await.unwrap_err();
+        let error = classify("testing", answer);
+        assert_eq!((error.kind(), error.message()), (kind, message));
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_exist_is_not_found() {
+    let test = TestDatabase::empty().await;
+    let error = test.connect_to("no_such_database").await.expect_err("there is none");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}

@@ -1,0 +1,15 @@
+//! The database functions against a real Postgres, one database per test.
+
+mod completeness;
+mod connect;
+mod constraints;
+mod dead_letters;
+mod migrations;
+mod operations;
+mod plans;
+mod platform;
+mod roles;
+mod segments;
+mod shadow;
+mod tenancy;
+mod world;

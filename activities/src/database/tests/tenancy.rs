@@ -1,0 +1,120 @@
+//! With another organisation's id nothing is found, and nothing changes.
+
+use futures::FutureExt;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::world::{World, accepted, listing};
+use crate::database::operations::{self, NewOperation, OperationKind, Outcome};
+use crate::database::roles::FlipCommand;
+use crate::database::segments::{self, BatchRecord};
+use crate::database::shadow::{self, NewShadow};
+use crate::database::{SlotScope, dead_letters, ledger, plans, platform, roles, slots, verifications};
+use crate::error::{ErrorKind, Result};
+
+/// What a call answered, whatever it would have returned.
+fn kind<T>(outcome: Result<T>) -> Option<ErrorKind> {
+    outcome.err().map(|error| error.kind())
+}
+
+#[tokio::test]
+async fn a_stranger_finds_nothing() {
+    let world = World::new().await;
+    let own = world.shadow().await;
+    let plan_id = world.plan(&own, &["a.json", "b.json"], None).await;
+    let operation = NewOperation {
+        operation_id: Uuid::now_v7(),
+        organization_id: world.organization_id,
+        sync_id: world.sync_id,
+        slot_id: Some(own.slot_id),
+        kind: OperationKind::Fork,
+        workflow_id: "w".into(),
+        run_id: "r".into(),
+        requested_by: "ann".into(),
+        options: json!({}),
+        phase: "replay".into(),
+    };
+    operations::begin(world.database(), &operation).await.unwrap();
+    let built = slots::get(world.database(), &own).await.unwrap();
+    let made_by = built.built.unwrap().created_by_operation;
+
+    let before = world.everything().await;
+    let (db, stranger, sync_id) = (world.database(), world.stranger_id, world.sync_id);
+    // The stranger's own sync with our slot is as little a way in as our sync with the stranger's id.
+    let strangers_sync = super::world::sync(world.pool(), stranger).await;
+    for scope in [
+        SlotScope { organization_id: stranger, ..own },
+        SlotScope { organization_id: stranger, sync_id: strangers_sync, ..own },
+    ] {
+        let shadow = NewShadow { scope, ..world.new_shadow(built.connection_id) };
+        let batch = BatchRecord { next_index: 1, accepted: vec![accepted("a.json", 1)], ..Default::default() };
+        let result = json!({});
+        let calls = [
+            ("slots::get", slots::get(db, &scope).map(kind).boxed()),
+            ("slots::mark_building", slots::mark_building(db, &scope).map(kind).boxed()),
+            ("slots::mark_ready", slots::mark_ready(db, &scope, plan_id).map(kind).boxed()),
+            ("shadow::create", shadow::create(db, &shadow).map(kind).boxed()),
+            ("plans::create", plans::create(db, &scope, Uuid::now_v7(), listing(&["a"]), None).map(kind).boxed()),
+            ("plans::create again", plans::create(db, &scope, plan_id, listing(&["a"]), None).map(kind).boxed()),
+            ("plans::drop_plan", plans::drop_plan(db, &scope).map(kind).boxed()),
+            ("segments::read", segments::read(db, &scope, plan_id, 0).map(kind).boxed()),
+            ("segments::checkpoint", segments::checkpoint(db, &scope, plan_id, 0, 0, &batch).map(kind).boxed()),
+            ("segments::totals", segments::totals(db, &scope, plan_id).map(kind).boxed()),
+            ("ledger::stream_by_entity", ledger::stream_by_entity(db, &scope).map(kind).boxed()),
+            ("ledger::sample", ledger::sample(db, &scope, 1, 1).map(kind).boxed()),
+            ("ledger::totals", ledger::totals(db, &scope).map(kind).boxed()),
+            ("dead_letters::list", dead_letters::list(db, &scope, 1).map(kind).boxed()),
+            ("dead_letters::count", dead_letters::count(db, &scope).map(kind).boxed()),
+            ("verifications::latest", verifications::latest(db, &scope).map(kind).boxed()),
+            (
+                "verifications::record",
+                verifications::record(db, &scope, Uuid::now_v7(), made_by, true, &result).map(kind).boxed(),
+            ),
+        ];
+        for (name, call) in calls {
+            assert_eq!(call.await, Some(ErrorKind::NotFound), "{name}");
+        }
+        // The undo of a slot that is not there is no error, and no effect.
+        assert!(!matches!(shadow::drop_shadow(db, &scope, made_by).await, Ok(true)));
+        let flip = FlipCommand { organization_id: stranger, sync_id: scope.sync_id, ..world.flip_to(own.slot_id) };
+        assert_eq!(kind(roles::flip(db, &flip).await), Some(ErrorKind::NotFound));
+    }
+    let operation_id = operation.operation_id;
+    let strange = NewOperation { organization_id: stranger, ..operation };
+    let flip = FlipCommand { organization_id: stranger, ..world.flip_to(own.slot_id) };
+    let calls = [
+        ("platform::sync", platform::sync(db, stranger, sync_id).map(kind).boxed()),
+        (
+            "platform::destination_connection",
+            platform::destination_connection(db, stranger, built.connection_id).map(kind).boxed(),
+        ),
+        (
+            "platform::compare_with_listing",
+            platform::compare_with_listing(db, stranger, sync_id, listing(&["a"]), str::to_owned).map(kind).boxed(),
+        ),
+        ("slots::list", slots::list(db, stranger, sync_id).map(kind).boxed()),
+        (
+            "slots::find_by_connection",
+            slots::find_by_connection(db, stranger, sync_id, built.connection_id).map(kind).boxed(),
+        ),
+        ("operations::begin", operations::begin(db, &strange).map(kind).boxed()),
+        ("operations::set_phase", operations::set_phase(db, stranger, operation_id, "x").map(kind).boxed()),
+        ("operations::end", operations::end(db, stranger, operation_id, &Outcome::Cancelled).map(kind).boxed()),
+        ("operations::get", operations::get(db, stranger, operation_id).map(kind).boxed()),
+        ("operations::list", operations::list(db, stranger, Some(sync_id), 1).map(kind).boxed()),
+        ("roles::check_switch", roles::check_switch(db, &flip).map(kind).boxed()),
+        ("roles::generation", roles::generation(db, stranger, sync_id).map(kind).boxed()),
+    ];
+    for (name, call) in calls {
+        assert_eq!(call.await, Some(ErrorKind::NotFound), "{name}");
+    }
+    assert!(operations::list(db, stranger, None, 10).await.unwrap().is_empty());
+
+    // A stranger's sync of their own got a lock row by the attempts above; nothing of ours did.
+    sqlx::query("DELETE FROM sync_multiplexer.sync_state WHERE sync_id = $1")
+        .bind(strangers_sync)
+        .execute(world.pool())
+        .await
+        .unwrap();
+    assert_eq!(world.everything().await, before);
+}

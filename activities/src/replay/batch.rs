@@ -1,0 +1,394 @@
+//! Carries a batch of objects into a slot and accounts for each of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use uuid::Uuid;
+
+use super::entity_text::{EntityText, NoText, entity_text};
+use super::slot::OpenSlot;
+use crate::chunking::Chunker;
+use crate::database::dead_letters::{NewDeadLetter, Stage};
+use crate::database::ledger::LedgerRow;
+use crate::database::segments::BatchRecord;
+use crate::destinations::{Chunk, EntityDocument, EntityRef, SparseVector};
+use crate::error::{Error, ErrorKind, Result};
+use crate::raw_store::{ListedObject, ReadError, ReadOptions, SyncStore, entity_file_name};
+use crate::sparse;
+use crate::text::{Catalog, ChunkContext, Entity, chunk_payload, chunk_sparse_text};
+
+/// Objects read at a time within a batch. Reading is waiting: one by one, a batch would take its sum.
+const READS_IN_FLIGHT: usize = 16;
+
+/// How often an entity is read when its stored file is gone.
+const FILE_ATTEMPTS: u32 = 3;
+
+/// Carries batches of one sync into one slot.
+pub(crate) struct Carrier<'a> {
+    slot: &'a OpenSlot,
+    store: SyncStore,
+    /// Short name of the original source, which texts and payloads name.
+    source_name: Arc<str>,
+}
+
+/// What became of one object before anything was written.
+enum Object {
+    Document(Prepared),
+    Textless { entity_id: String, content_hash: String },
+    DeadLetter(NewDeadLetter),
+    Vanished,
+}
+
+/// An entity that only lacks its dense vectors.
+struct Prepared {
+    entity: EntityRef,
+    class: String,
+    content_hash: String,
+    chunks: Vec<PreparedChunk>,
+}
+
+struct PreparedChunk {
+    text: String,
+    payload: String,
+    sparse: SparseVector,
+}
+
+/// One object with the version that was read and what was noticed on the way.
+struct Outcome {
+    listed: ListedObject,
+    object: Object,
+    gaps: Vec<String>,
+}
+
+impl Outcome {
+    fn dead(listed: ListedObject, letter: NewDeadLetter) -> Self {
+        Self { listed, object: Object::DeadLetter(letter), gaps: Vec::new() }
+    }
+}
+
+/// What reading gave: an entity with its file, or an outcome already.
+enum Read {
+    Entity(ListedObject, Box<Entity>, Option<Bytes>),
+    Nothing(Outcome),
+}
+
+/// An entity as the pipeline would write it, without its vectors; for comparison.
+pub(crate) struct Expected {
+    pub(crate) content_hash: String,
+    /// Texts of its chunks, in order.
+    pub(crate) chunks: Vec<String>,
+}
+
+impl<'a> Carrier<'a> {
+    /// A carrier for `slot`, with the source's name from the manifest.
+    ///
+    /// # Errors
+    ///
+    /// `RawStoreInvalid` when neither the manifest nor the platform names the source: it is part of every text.
+    pub(crate) async fn new(slot: &'a OpenSlot, store: SyncStore) -> Result<Self> {
+        let name = store.manifest().await?.source_short_name.or_else(|| slot.source_short_name.clone());
+        let name = name.ok_or_else(|| {
+            Error::new(
+                ErrorKind::RawStoreInvalid,
+                "neither the raw store's manifest nor the platform names the source, which is part of every text",
+            )
+        })?;
+        Ok(Self { slot, store, source_name: name.into() })
+    }
+
+    /// What the object should have become; `None` when it has changed, is gone or cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the store as a whole.
+    pub(crate) async fn expect(&self, listed: ListedObject) -> Result<Option<Expected>> {
+        let token = listed.token.clone();
+        let outcome = self.prepare(listed).await?;
+        if outcome.listed.token != token {
+            return Ok(None);
+        }
+        Ok(match outcome.object {
+            Object::Document(it) => Some(Expected {
+                content_hash: it.content_hash,
+                chunks: it.chunks.into_iter().map(|chunk| chunk.text).collect(),
+            }),
+            Object::Textless { content_hash, .. } => Some(Expected { content_hash, chunks: Vec::new() }),
+            Object::DeadLetter(_) | Object::Vanished => None,
+        })
+    }
+
+    /// Reads, prepares, embeds and writes `objects`; `next_index` is where the cursor goes afterwards.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the store, the embedder or the destination as a whole; nothing is recorded then, and carrying the
+    /// batch again is safe. What is wrong with single objects is in the record instead.
+    pub(crate) async fn carry(&self, objects: &[ListedObject], next_index: u32) -> Result<BatchRecord> {
+        let outcomes: Vec<Outcome> = stream::iter(objects.to_vec())
+            .map(|listed| self.prepare(listed))
+            .buffered(READS_IN_FLIGHT)
+            .try_collect()
+            .await?;
+
+        let mut ledger = Ledger { record: BatchRecord { next_index, ..BatchRecord::default() } };
+        let mut prepared = Vec::new();
+        for Outcome { listed, object, gaps } in outcomes {
+            for gap in gaps {
+                ledger.gap(gap);
+            }
+            match object {
+                Object::Document(document) => prepared.push((listed, document)),
+                Object::Textless { entity_id, content_hash } => ledger.accept(listed, entity_id, &content_hash, 0)?,
+                Object::DeadLetter(letter) => ledger.record.dead_letters.push(letter),
+                Object::Vanished => ledger.record.vanished += 1,
+            }
+        }
+        let (sources, documents) = self.embed(prepared, &mut ledger).await?;
+        self.write(sources, &documents, &mut ledger).await?;
+        Ok(ledger.record)
+    }
+
+    /// Reads one object and does everything with it that needs no other.
+    async fn prepare(&self, listed: ListedObject) -> Result<Outcome> {
+        let (listed, entity, blob) = match self.read(listed).await? {
+            Read::Entity(listed, entity, blob) => (listed, entity, blob),
+            Read::Nothing(outcome) => return Ok(outcome),
+        };
+        let work = Work {
+            chunker: Arc::clone(&self.slot.chunker),
+            source_name: Arc::clone(&self.source_name),
+            collection_id: self.slot.collection_id,
+            sync_id: self.slot.scope.sync_id,
+        };
+        // Converting, cutting and hashing take processor time: away from the threads that wait for the network.
+        tokio::task::spawn_blocking(move || work.prepare(listed, &entity, blob.as_ref()))
+            .await
+            .map_err(|error| Error::new(ErrorKind::Internal, "preparing an entity broke off").with_source(error))?
+    }
+
+    /// Reads an entity and its stored file.
+    ///
+    /// The platform removes an entity's old file before it writes the new one and the entity, so a file that is gone is
+    /// looked for again under the name the entity has then.
+    async fn read(&self, mut listed: ListedObject) -> Result<Read> {
+        for attempt in 1.. {
+            let raw = match self.store.read_entity(&listed.key).await {
+                Ok(raw) => raw,
+                Err(error) => return object_failure(listed, String::new(), error).map(Read::Nothing),
+            };
+            let unchanged = raw.token == listed.token;
+            // The version that was read, which may be newer than the one that was listed.
+            listed.token = raw.token;
+            let entity = match Entity::from_value(raw.value, Catalog::builtin()) {
+                Ok(entity) => entity,
+                Err(error) => {
+                    let kind = ErrorKind::RawStoreInvalid;
+                    let letter = dead_letter(&listed, String::new(), Stage::Decode, kind, error.to_string());
+                    return Ok(Read::Nothing(Outcome::dead(listed, letter)));
+                }
+            };
+            let Some(path) = entity.stored_file().filter(|_| entity.kind().is_file()) else {
+                return Ok(Read::Entity(listed, Box::new(entity), None));
+            };
+            match self.store.read_blob(path, ReadOptions::DEFAULT_MAX_BLOB_BYTES).await {
+                Ok(blob) => return Ok(Read::Entity(listed, Box::new(entity), Some(blob))),
+                Err(ReadError::Vanished { .. }) if attempt < FILE_ATTEMPTS && !(attempt > 1 && unchanged) => {}
+                Err(ReadError::Vanished { .. }) => {
+                    let reason = "its stored file is not in the raw store".to_owned();
+                    let id = entity.entity_id().to_owned();
+                    let letter = dead_letter(&listed, id, Stage::Read, ErrorKind::RawStoreInvalid, reason);
+                    return Ok(Read::Nothing(Outcome::dead(listed, letter)));
+                }
+                Err(error) => return object_failure(listed, entity.entity_id().to_owned(), error).map(Read::Nothing),
+            }
+        }
+        Err(Error::new(ErrorKind::Internal, "reading an entity ended without an answer"))
+    }
+
+    /// Embeds all chunks of the batch in one call. An entity with a chunk that cannot be embedded is a dead letter.
+    async fn embed(
+        &self,
+        prepared: Vec<(ListedObject, Prepared)>,
+        ledger: &mut Ledger,
+    ) -> Result<(Vec<ListedObject>, Vec<EntityDocument>)> {
+        let texts: Vec<String> =
+            prepared.iter().flat_map(|(_, it)| it.chunks.iter().map(|chunk| chunk.text.clone())).collect();
+        let expected = texts.len();
+        let vectors = if texts.is_empty() { Vec::new() } else { self.slot.embedder.embed(&texts).await? };
+        if vectors.len() != expected {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("the embedder answered {} vectors for {expected} texts", vectors.len()),
+            ));
+        }
+        let mut vectors = vectors.into_iter();
+        let (mut sources, mut documents) = (Vec::new(), Vec::new());
+        for (listed, it) in prepared {
+            let answers: Vec<_> = vectors.by_ref().take(it.chunks.len()).collect();
+            let mut chunks = Vec::with_capacity(it.chunks.len());
+            let mut failure = None;
+            for ((index, chunk), answer) in (0_u32..).zip(it.chunks).zip(answers) {
+                match answer {
+                    Ok(dense) => {
+                        let PreparedChunk { text, payload, sparse } = chunk;
+                        chunks.push(Chunk { index, text, payload, dense, sparse });
+                    }
+                    Err(reason) => {
+                        failure = Some(format!("chunk {index}: {reason}")).filter(|_| failure.is_none()).or(failure)
+                    }
+                }
+            }
+            if let Some(reason) = failure {
+                let letter = dead_letter(&listed, it.entity.0, Stage::Embed, ErrorKind::RejectedDocuments, reason);
+                ledger.record.dead_letters.push(letter);
+                continue;
+            }
+            sources.push(listed);
+            documents.push(EntityDocument {
+                entity: it.entity,
+                class: it.class,
+                content_hash: it.content_hash,
+                chunks,
+            });
+        }
+        Ok((sources, documents))
+    }
+
+    async fn write(&self, sources: Vec<ListedObject>, documents: &[EntityDocument], ledger: &mut Ledger) -> Result<()> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let outcome = self.slot.destination.upsert(documents).await?;
+        let accepted: BTreeMap<_, _> = outcome.accepted.into_iter().collect();
+        let rejected: BTreeMap<_, _> = outcome.rejected.into_iter().map(|it| (it.entity, it.reason)).collect();
+        for (listed, document) in sources.into_iter().zip(documents) {
+            if let Some(points) = accepted.get(&document.entity) {
+                ledger.accept(listed, document.entity.0.clone(), &document.content_hash, *points)?;
+            } else if let Some(reason) = rejected.get(&document.entity) {
+                let id = document.entity.0.clone();
+                let letter = dead_letter(&listed, id, Stage::Write, ErrorKind::RejectedDocuments, reason.clone());
+                ledger.record.dead_letters.push(letter);
+            } else {
+                // Neither accepted nor rejected: unknown is an error, the batch is carried again.
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    format!("the destination did not say what became of the entity in {}", listed.key),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a processor-bound task needs to know.
+struct Work {
+    chunker: Arc<Chunker>,
+    source_name: Arc<str>,
+    collection_id: Uuid,
+    sync_id: Uuid,
+}
+
+impl Work {
+    fn prepare(&self, listed: ListedObject, entity: &Entity, blob: Option<&Bytes>) -> Result<Outcome> {
+        let EntityText { content_hash, text, language, gap } = entity_text(entity, &self.source_name, blob);
+        let mut gaps: Vec<String> = gap.into_iter().collect();
+        if !entity.is_known_class() {
+            gaps.push(format!("unknown class {}", entity.class()));
+        }
+        if listed.key != entity_file_name(entity.entity_id()) {
+            gaps.push("object whose name is not that of its entity id".to_owned());
+        }
+        let entity_id = entity.entity_id().to_owned();
+        let text = match text {
+            Ok(text) => text,
+            Err(NoText::Gap(gap)) => {
+                gaps.push(gap);
+                return Ok(Outcome { listed, object: Object::Textless { entity_id, content_hash }, gaps });
+            }
+            Err(NoText::Broken(reason)) => {
+                let letter = dead_letter(&listed, entity_id, Stage::Text, ErrorKind::RawStoreInvalid, reason);
+                return Ok(Outcome { listed, object: Object::DeadLetter(letter), gaps });
+            }
+        };
+        // No database of ours takes U+0000 in text; the payload keeps it as an escape.
+        let text = if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text };
+        let chunks = self.chunker.chunk(&text, language.as_deref())?;
+        if chunks.grammar_missing {
+            gaps.push(format!("no grammar for .{}, cut as prose", language.unwrap_or_default()));
+        }
+        if chunks.texts.is_empty() {
+            gaps.push("entity whose text is blank".to_owned());
+            return Ok(Outcome { listed, object: Object::Textless { entity_id, content_hash }, gaps });
+        }
+        let chunks = (0_u32..).zip(chunks.texts).map(|(index, text)| {
+            let context = ChunkContext {
+                collection_id: self.collection_id,
+                source_name: &self.source_name,
+                sync_id: self.sync_id,
+                sync_job_id: entity.stored_sync_job_id().and_then(|id| Uuid::try_parse(id).ok()),
+                content_hash: &content_hash,
+                chunk_index: index,
+                chunk_text: &text,
+            };
+            let payload = chunk_payload(entity, &context);
+            let sparse = sparse::document_vector(&chunk_sparse_text(entity, index, &text));
+            PreparedChunk { text, payload, sparse }
+        });
+        let chunks = chunks.collect();
+        let document =
+            Prepared { entity: EntityRef(entity_id), class: entity.class().to_owned(), content_hash, chunks };
+        Ok(Outcome { listed, object: Object::Document(document), gaps })
+    }
+}
+
+/// The record being written.
+struct Ledger {
+    record: BatchRecord,
+}
+
+impl Ledger {
+    fn gap(&mut self, what: String) {
+        *self.record.gaps.entry(what).or_default() += 1;
+    }
+
+    fn accept(&mut self, listed: ListedObject, entity_id: String, content_hash: &str, points: u32) -> Result<()> {
+        let mut hash = [0_u8; 32];
+        hex::decode_to_slice(content_hash, &mut hash).map_err(|error| {
+            Error::new(ErrorKind::Internal, "a content hash is not 64 hex digits").with_source(error)
+        })?;
+        let ListedObject { key: object_key, token, .. } = listed;
+        self.record.accepted.push(LedgerRow { object_key, entity_id, token, content_hash: hash, points });
+        Ok(())
+    }
+}
+
+fn dead_letter(
+    listed: &ListedObject,
+    entity_id: String,
+    stage: Stage,
+    kind: ErrorKind,
+    message: String,
+) -> NewDeadLetter {
+    NewDeadLetter { object_key: listed.key.clone(), entity_id, stage, kind, message, token: listed.token.clone() }
+}
+
+/// Tells facts about one object from failures of the store as a whole.
+fn object_failure(mut listed: ListedObject, entity_id: String, error: ReadError) -> Result<Outcome> {
+    let stage = match &error {
+        ReadError::Failed(_) => return Err(error.into()),
+        ReadError::Vanished { .. } => return Ok(Outcome { listed, object: Object::Vanished, gaps: Vec::new() }),
+        ReadError::Undecodable { token, .. } => {
+            listed.token.clone_from(token);
+            Stage::Decode
+        }
+        ReadError::TooLarge { token, .. } => {
+            listed.token.clone_from(token);
+            Stage::Read
+        }
+        ReadError::Refused { .. } => Stage::Read,
+    };
+    let letter = dead_letter(&listed, entity_id, stage, error.kind(), error.to_string());
+    Ok(Outcome::dead(listed, letter))
+}

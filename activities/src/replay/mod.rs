@@ -1,0 +1,13 @@
+//! From objects of the raw store to points of a slot: read, decode, text, chunk, embed, write.
+//!
+//! `slot` opens everything one slot needs; `entity_text` makes the text of one entity; `batch` carries a batch through
+//! and accounts for every object in it. Invariant: each object of a batch ends as written, as textless, as a dead
+//! letter, or as vanished; there is no other way out.
+
+mod batch;
+mod entity_text;
+mod slot;
+
+pub(crate) use batch::Carrier;
+pub(crate) use entity_text::{EntityText, entity_text};
+pub(crate) use slot::{OpenSlot, destination, require_kind};

@@ -1,0 +1,109 @@
+//! Everything needed to write to one slot, opened once per activity.
+
+use std::sync::Arc;
+
+use proto::v1::SlotRef;
+use proto::v1::profile::Destination as Layout;
+use uuid::Uuid;
+
+use crate::chunking::{Chunker, ChunkerSettings};
+use crate::context::Context;
+use crate::database::{SlotScope, platform, slots};
+use crate::destinations::pgvector::{Pgvector, PgvectorSettings};
+use crate::destinations::{Destination, Scope};
+use crate::embedding::{Embedder, EmbedderSettings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids;
+use crate::profile::CompleteProfile;
+use secrecy::SecretString;
+
+/// A slot with its chunker, embedder and destination.
+pub(crate) struct OpenSlot {
+    pub(crate) scope: SlotScope,
+    pub(crate) collection_id: Uuid,
+    /// What the platform calls the source, for a raw store whose manifest does not say.
+    pub(crate) source_short_name: Option<String>,
+    pub(crate) chunker: Arc<Chunker>,
+    pub(crate) embedder: Arc<dyn Embedder>,
+    pub(crate) destination: Arc<dyn Destination>,
+}
+
+impl OpenSlot {
+    /// Opens the slot that a step names.
+    pub(crate) async fn open(context: &Context, slot: Option<&SlotRef>) -> Result<Self> {
+        Self::open_scope(context, ids::scope(slot)?).await
+    }
+
+    /// Opens a slot by its scope.
+    pub(crate) async fn open_scope(context: &Context, scope: SlotScope) -> Result<Self> {
+        let record = slots::get(&context.database, &scope).await?;
+        let built = record.built.as_ref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Conflict,
+                format!("slot {} was made by the platform, so how it was built is not known", scope.slot_id),
+            )
+        })?;
+        let profile = CompleteProfile::from_stored(&built.profile)?;
+        let chunker = Chunker::new(ChunkerSettings::from_profile(profile.profile.chunker.as_ref())?)?;
+        let embedder = context.embedder(profile.profile.embedder.as_ref()).await?;
+        let sync = platform::sync(&context.database, scope.organization_id, scope.sync_id).await?;
+        let collection_id = collection(&sync)?;
+        let destination = destination(context, scope, collection_id, record.connection_id, &profile).await?;
+        Ok(Self {
+            scope,
+            collection_id,
+            source_short_name: sync.source_short_name,
+            chunker: Arc::new(chunker),
+            embedder,
+            destination,
+        })
+    }
+}
+
+/// Opens the destination behind a connection.
+pub(crate) async fn destination(
+    context: &Context,
+    scope: SlotScope,
+    collection_id: Uuid,
+    connection_id: Uuid,
+    profile: &CompleteProfile,
+) -> Result<Arc<dyn Destination>> {
+    let connection = platform::destination_connection(&context.database, scope.organization_id, connection_id).await?;
+    let scope =
+        Scope { organization_id: scope.organization_id, collection_id, sync_id: scope.sync_id, slot_id: scope.slot_id };
+    match &profile.profile.destination {
+        Some(Layout::Pgvector(layout)) => {
+            require_kind(&connection.short_name, "pgvector")?;
+            let url: SecretString = match &connection.credential {
+                Some(token) => context.credentials.field(token, "url")?,
+                None => context.database_url.clone(),
+            };
+            let dimensions = EmbedderSettings::from_profile(profile.profile.embedder.as_ref())?.dimensions();
+            let dimensions = u32::try_from(dimensions)
+                .map_err(|_| Error::new(ErrorKind::InvalidInput, "the embedder's vectors are too long"))?;
+            let settings = PgvectorSettings::from_layout(layout, dimensions)?;
+            Ok(Arc::new(Pgvector::new(context.pgvector.get(&url)?, scope, settings)))
+        }
+        None => Err(Error::new(ErrorKind::InvalidInput, "the profile names no destination layout")),
+    }
+}
+
+/// The connection's kind must be the one the profile lays out. A platform-wide connection has the suffix `_native`.
+pub(crate) fn require_kind(short_name: &str, kind: &str) -> Result<()> {
+    if short_name.strip_suffix("_native").unwrap_or(short_name) == kind {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!("the connection is of kind {short_name}, but the profile lays out {kind}; name a {kind} connection"),
+    ))
+}
+
+fn collection(sync: &platform::SyncInfo) -> Result<Uuid> {
+    sync.collection_id.ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!("sync {} feeds no collection; it has no source connection, or that names none", sync.sync_id),
+        )
+    })
+}

@@ -1,0 +1,33 @@
+//! `clear_scope`: undo of `prepare_destination` and of every write. Removes the slot's points and nothing else.
+
+use proto::v1::{Done, UndoInput};
+
+use crate::context::Context;
+use crate::database::{Role, slots};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids;
+use crate::replay::OpenSlot;
+
+pub(crate) async fn run(context: &Context, input: UndoInput) -> Result<Done> {
+    let scope = ids::scope(input.slot.as_ref())?;
+    let slot = match slots::get(&context.database, &scope).await {
+        Ok(slot) => slot,
+        // Never made, or undone already: then there are no points of ours either.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Done {}),
+        Err(error) => return Err(error),
+    };
+    // An operation's undo may come late; by then somebody may have promoted what it made.
+    if slot.role != Some(Role::Shadow) {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("slot {} is no longer a shadow; its points stay", scope.slot_id),
+        ));
+    }
+    let operation_id = ids::operation(input.slot.as_ref())?;
+    if slot.built.is_none_or(|built| built.created_by_operation != operation_id) {
+        return Ok(Done {});
+    }
+    let removed = OpenSlot::open_scope(context, scope).await?.destination.clear().await?;
+    tracing::info!(slot_id = %scope.slot_id, removed, "undo: the points");
+    Ok(Done {})
+}

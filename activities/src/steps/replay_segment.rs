@@ -1,0 +1,72 @@
+//! `replay_segment`: works through one segment, batch by batch, from its checkpoint.
+//!
+//! The cursor of record is the segment's row in Postgres, moved in the transaction that records what the destination
+//! acknowledged. So an attempt that dies costs the batch it was in, and nothing else.
+
+use proto::v1::{ReplaySegmentInput, ReplaySegmentOutput};
+
+use crate::context::Context;
+use crate::database::segments;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids;
+use crate::replay::{Carrier, OpenSlot};
+
+/// Entities of a batch when the request says nothing.
+const DEFAULT_BATCH_ENTITIES: u32 = 64;
+
+/// Bytes of entity JSON in a batch, so that memory stays small however large entities are; one entity may exceed it.
+const MAX_BATCH_BYTES: u64 = 8 * 1024 * 1024;
+
+pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<ReplaySegmentOutput> {
+    let slot = OpenSlot::open(context, input.slot.as_ref()).await?;
+    let store = context.store.sync(slot.scope.sync_id);
+    let carrier = Carrier::new(&slot, store).await?;
+    let plan_id = ids::uuid("plan_id", &input.plan_id)?;
+    let batch_entities = if input.batch_entities == 0 { DEFAULT_BATCH_ENTITIES } else { input.batch_entities };
+
+    let segment = segments::read(&context.database, &slot.scope, plan_id, input.segment_no).await?;
+    let mut next_index = segment.next_index;
+    let mut rest = segment.entries.get(next_index as usize..).unwrap_or_default();
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(batch_length(rest.iter().map(|it| it.size), batch_entities as usize));
+        let from_index = next_index;
+        next_index += u32::try_from(batch.len())
+            .map_err(|_| Error::new(ErrorKind::Internal, "a batch is longer than a segment can be"))?;
+        let record = carrier.carry(batch, next_index).await?;
+        segments::checkpoint(&context.database, &slot.scope, plan_id, input.segment_no, from_index, &record).await?;
+        rest = after;
+    }
+
+    let counters = segments::read(&context.database, &slot.scope, plan_id, input.segment_no).await?.counters;
+    Ok(ReplaySegmentOutput {
+        entities: counters.entities,
+        points: counters.points,
+        textless: counters.textless,
+        dead_letters: counters.dead_letters,
+        vanished: counters.vanished,
+    })
+}
+
+/// How many of the next objects make a batch: at least one, at most `most`, and no more bytes than the limit.
+fn batch_length(sizes: impl Iterator<Item = u64>, most: usize) -> usize {
+    let mut bytes = 0_u64;
+    let fitting = sizes.take(most).take_while(|size| {
+        bytes = bytes.saturating_add(*size);
+        bytes <= MAX_BATCH_BYTES
+    });
+    fitting.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_bounded_by_count_and_bytes() {
+        let length = |sizes: &[u64]| batch_length(sizes.iter().copied(), 3);
+        assert_eq!(length(&[1, 1, 1, 1, 1]), 3);
+        assert_eq!(length(&[MAX_BATCH_BYTES - 1, 1, 1]), 2);
+        assert_eq!(length(&[MAX_BATCH_BYTES + 1, 1]), 1, "an entity over the limit goes alone");
+        assert_eq!(length(&[u64::MAX, u64::MAX]), 1);
+    }
+}

@@ -1,0 +1,120 @@
+//! `syncmux doctor`
+
+use activities::credentials::CredentialReader;
+use activities::database::Database;
+use activities::embedding::StaticTable;
+use activities::raw_store::RawStore;
+use clap::Args;
+use serde::Serialize;
+use workflows::domain::ErrorKind;
+
+use crate::output::{Failure, print_json};
+use crate::temporal;
+use crate::worker::WorkerSettings;
+
+/// Check everything a worker needs, and say what to do about what is wrong.
+///
+/// Looks only; nothing is changed. Takes the settings a worker takes. Exits with 10 when something is wrong.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    settings: WorkerSettings,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    says: String,
+}
+
+impl Doctor {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let findings = [
+            finding("database", self.database().await),
+            finding("raw store", self.raw_store()),
+            finding("temporal", self.temporal().await),
+            finding("credentials", self.credentials()),
+            finding("model", self.model()),
+        ];
+        if self.json {
+            print_json(&findings)?;
+        } else {
+            for Finding { what, ok, says } in &findings {
+                println!("{}  {what:<12} {says}", if *ok { "ok   " } else { "wrong" });
+            }
+        }
+        match findings.iter().filter(|it| !it.ok).count() {
+            0 => Ok(()),
+            wrong => Err(Failure::new(
+                ErrorKind::Unavailable,
+                format!("{wrong} of {} checks found something", findings.len()),
+            )),
+        }
+    }
+
+    async fn database(&self) -> Result<String, Failure> {
+        let database = Database::connect(&self.settings.database.database_url, 2).await?;
+        let schema = database.migration_status().await?;
+        if schema.is_current() {
+            Ok("reachable, schema up to date".to_owned())
+        } else {
+            Err(Failure::new(ErrorKind::Conflict, "reachable, but the schema is not up to date; run `syncmux migrate`"))
+        }
+    }
+
+    fn raw_store(&self) -> Result<String, Failure> {
+        let store = RawStore::open(&self.settings.store.store_url)?;
+        Ok(format!("configured at {}; `syncmux arf check` reads a sync", store.location()))
+    }
+
+    async fn temporal(&self) -> Result<String, Failure> {
+        let client = temporal::connect(&self.settings.temporal).await?;
+        let missing = temporal::missing_search_attributes(&client).await?;
+        if !missing.is_empty() {
+            return Err(Failure::new(
+                ErrorKind::NotFound,
+                format!("reachable, but search attributes are missing ({}); run `syncmux setup`", missing.join(", ")),
+            ));
+        }
+        let queue = &self.settings.temporal.task_queue;
+        match temporal::pollers(&client, queue).await? {
+            0 => Err(Failure::new(
+                ErrorKind::NotFound,
+                format!("reachable, but no worker polls {queue}; start `syncmux worker`"),
+            )),
+            pollers => Ok(format!("reachable, search attributes registered, {pollers} workers poll {queue}")),
+        }
+    }
+
+    fn credentials(&self) -> Result<String, Failure> {
+        let key = self.settings.worker.encryption_key.as_ref();
+        CredentialReader::new(key)?;
+        Ok(if key.is_some() {
+            "ENCRYPTION_KEY is a Fernet key"
+        } else {
+            "ENCRYPTION_KEY is not set; only connections without credentials work"
+        }
+        .to_owned())
+    }
+
+    fn model(&self) -> Result<String, Failure> {
+        match &self.settings.worker.model_dir {
+            Some(dir) => {
+                StaticTable::load(dir)?;
+                Ok(format!("loads from {}", dir.display()))
+            }
+            None => Ok("SYNCMUX_MODEL_DIR is not set; only profiles with an embeddings server work".to_owned()),
+        }
+    }
+}
+
+fn finding(what: &'static str, outcome: Result<String, Failure>) -> Finding {
+    match outcome {
+        Ok(says) => Finding { what, ok: true, says },
+        Err(failure) => Finding { what, ok: false, says: failure.to_string() },
+    }
+}

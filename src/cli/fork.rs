@@ -1,0 +1,138 @@
+//! `syncmux fork`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use proto::v1::{ForkOptions, ForkRequest, ForkResult, Profile};
+use workflows::domain::ErrorKind;
+use workflows::fork_workflow_id;
+
+use super::progress_bar::ForkBar;
+use crate::config::{TemporalArgs, TenantArgs};
+use crate::output::{Failure, print_json};
+use crate::temporal;
+
+/// Add a shadow destination to a sync and fill it from the raw store.
+///
+/// Validates the raw store, adds the slot, fills it in checkpointed batches, verifies it and marks it ready to switch.
+/// The active slot is not touched. When it fails or is cancelled, what it made is taken back. Repeating it with the same
+/// profile continues from its checkpoints; a finished one only replays what is new.
+///
+/// The profile is a JSON or TOML file, for example:
+///
+///   name = "v1"
+///   chunker = { max_tokens = 256 }
+///   pgvector = { vector_type = "VECTOR_TYPE_HALFVEC", hnsw = {} }
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Fork {
+    #[command(flatten)]
+    temporal: TemporalArgs,
+    #[command(flatten)]
+    tenant: TenantArgs,
+    /// The sync to fork
+    #[arg(long, value_name = "UUID")]
+    sync: String,
+    /// Connection of type DESTINATION to fill
+    #[arg(long, value_name = "UUID")]
+    destination: String,
+    /// How the slot is built: a .json or .toml file
+    #[arg(long, value_name = "FILE")]
+    profile: PathBuf,
+    /// Create the slot but write nothing; a later fork fills it
+    #[arg(long)]
+    without_replay: bool,
+    /// Go on although the platform knows entities that the raw store lacks
+    #[arg(long)]
+    allow_incomplete: bool,
+    /// Segments worked on at a time, 1 to 64
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    lanes: u32,
+    /// Entities written and checkpointed as one batch
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    batch: u32,
+    /// Entities that may end as dead letters; default 10 or 1 %, whichever is more
+    #[arg(long, value_name = "N")]
+    dead_letter_budget: Option<u32>,
+    /// Repeating a request with the same id is one operation
+    #[arg(long, default_value = "", value_name = "UUID", hide_default_value = true)]
+    operation_id: String,
+    /// Start it and return at once
+    #[arg(long)]
+    detach: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Fork {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let request = ForkRequest {
+            organization_id: self.tenant.organization,
+            sync_id: self.sync,
+            destination_connection_id: self.destination,
+            profile: Some(read_profile(&self.profile)?),
+            options: Some(ForkOptions {
+                without_replay: self.without_replay,
+                allow_incomplete: self.allow_incomplete,
+                lanes: self.lanes,
+                batch_entities: self.batch,
+                dead_letter_budget: self.dead_letter_budget,
+                ..ForkOptions::default()
+            }),
+            operation_id: self.operation_id,
+            requested_by: whoami(),
+        };
+        let client = temporal::connect(&self.temporal).await?;
+        let handle = temporal::start_fork(&client, &self.temporal.task_queue, &request).await?;
+        let id = fork_workflow_id(&request.sync_id, &request.destination_connection_id);
+        if self.detach {
+            println!("started {id}");
+            return Ok(());
+        }
+        eprintln!("started {id}; leaving this command does not stop it");
+        let bar = ForkBar::new();
+        let outcome = temporal::watch_fork(&handle, |progress| bar.show(progress)).await;
+        bar.done();
+        let result = outcome?;
+        if self.json { print_json(&result) } else { Ok(print_result(&result)) }
+    }
+}
+
+/// Prints what a fork did, in words.
+pub(crate) fn print_result(result: &ForkResult) {
+    println!("slot {} is {}", result.slot_id, result.state);
+    println!(
+        "{} listed, {} unchanged, {} written as {} points, {} without text, {} dead letters",
+        result.listed, result.unchanged, result.entities, result.points, result.textless, result.dead_letter_count
+    );
+    for letter in &result.dead_letters {
+        println!("  dead letter  {}  {}: {} ({})", letter.object_key, letter.stage, letter.message, letter.kind);
+    }
+    for gap in &result.gaps {
+        println!("  gap  {}  ×{}", gap.what, gap.count);
+    }
+    if let Some(verification) = &result.verification {
+        println!(
+            "verified {} entities and {} points, {} read back",
+            verification.entities_compared, verification.points_found, verification.sampled
+        );
+    }
+}
+
+fn read_profile(path: &PathBuf) -> Result<Profile, Failure> {
+    let wrong = |reason: String| Failure::new(ErrorKind::InvalidInput, format!("{}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let value = if path.extension().is_some_and(|it| it == "toml") {
+        toml::from_str::<serde_json::Value>(&text).map_err(|error| wrong(error.to_string()))?
+    } else {
+        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?
+    };
+    serde_json::from_value(value).map_err(|error| wrong(error.to_string()))
+}
+
+/// Who asks, for the audit trail.
+pub(super) fn whoami() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| "unknown user".to_owned());
+    format!("{user} by command line")
+}

@@ -1,0 +1,112 @@
+//! `syncmux list`
+
+use activities::database::{Database, Role, roles, slots};
+use clap::Args;
+use proto::v1::{self, ListResult};
+use workflows::domain::ErrorKind;
+
+use crate::config::{DatabaseArgs, TenantArgs};
+use crate::output::{Failure, print_json, table};
+
+/// List the destinations of a sync with role, state and counts.
+///
+/// Counts are what this product recorded; a slot that the platform built shows none.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    tenant: TenantArgs,
+    /// The sync
+    #[arg(long, value_name = "UUID")]
+    sync: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let organization = parse_uuid("--organization", &self.tenant.organization)?;
+        let sync = parse_uuid("--sync", &self.sync)?;
+        let database = Database::connect(&self.database.database_url, 2).await?;
+        let result = destinations(&database, organization, sync).await?;
+        if self.json { print_json(&result) } else { Ok(println!("{}", render(&result))) }
+    }
+}
+
+/// The destinations of a sync.
+pub(crate) async fn destinations(
+    database: &Database,
+    organization: uuid::Uuid,
+    sync: uuid::Uuid,
+) -> Result<ListResult, Failure> {
+    let generation = roles::generation(database, organization, sync).await?;
+    let slots = slots::list(database, organization, sync).await?;
+    Ok(ListResult { sync_id: sync.to_string(), generation, slots: slots.into_iter().map(message).collect() })
+}
+
+/// The destinations as a table.
+pub(crate) fn render(result: &ListResult) -> String {
+    let mut rows = table(&["SLOT", "CONNECTION", "KIND", "ROLE", "STATE", "PROFILE", "ENTITIES", "POINTS", "DEAD"]);
+    for slot in &result.slots {
+        let built = slot.state() != v1::SlotState::Unspecified;
+        let number = |count: u64| if built { count.to_string() } else { "-".to_owned() };
+        rows.add_row([
+            slot.slot_id.clone(),
+            slot.connection_name.clone(),
+            slot.short_name.clone(),
+            words(slot.role().as_str_name(), "ROLE_"),
+            words(slot.state().as_str_name(), "SLOT_STATE_"),
+            if slot.profile_name.is_empty() { "-".to_owned() } else { slot.profile_name.clone() },
+            number(slot.entities),
+            number(slot.points),
+            number(slot.dead_letters),
+        ]);
+    }
+    format!("{rows}\ngeneration {}", result.generation)
+}
+
+fn message(slot: slots::Slot) -> v1::Slot {
+    let role = match slot.role {
+        Some(Role::Active) => v1::Role::Active,
+        Some(Role::Shadow) => v1::Role::Shadow,
+        Some(Role::Deprecated) => v1::Role::Deprecated,
+        None => v1::Role::Unspecified,
+    };
+    let state = match slot.built.as_ref().map(|built| built.state) {
+        Some(slots::SlotState::Empty) => v1::SlotState::Empty,
+        Some(slots::SlotState::Building) => v1::SlotState::Building,
+        Some(slots::SlotState::Ready) => v1::SlotState::Ready,
+        None => v1::SlotState::Unspecified,
+    };
+    let (profile_name, profile_fingerprint) =
+        slot.built.map(|built| (built.profile_name, built.fingerprint)).unwrap_or_default();
+    v1::Slot {
+        slot_id: slot.slot_id.to_string(),
+        connection_id: slot.connection_id.to_string(),
+        connection_name: slot.connection_name,
+        short_name: slot.short_name,
+        role: role.into(),
+        state: state.into(),
+        profile_name,
+        profile_fingerprint,
+        created_at: slot.created_at.to_rfc3339(),
+        entities: slot.entities,
+        points: slot.points,
+        dead_letters: slot.dead_letters,
+    }
+}
+
+fn words(name: &str, prefix: &str) -> String {
+    match name.strip_prefix(prefix) {
+        Some("UNSPECIFIED") | None => "-".to_owned(),
+        Some(word) => word.to_lowercase(),
+    }
+}
+
+/// An id from the command line.
+pub(super) fn parse_uuid(flag: &str, text: &str) -> Result<uuid::Uuid, Failure> {
+    uuid::Uuid::try_parse(text)
+        .map_err(|_| Failure::new(ErrorKind::InvalidInput, format!("{flag} is not a UUID: {text:?}")))
+}

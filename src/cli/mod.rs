@@ -1,0 +1,106 @@
+//! The command line. One subcommand per file; each says in its help what it needs and what it changes.
+
+mod arf;
+mod demo;
+mod doctor;
+mod fork;
+mod list;
+mod migrate;
+mod progress_bar;
+mod setup;
+mod stack;
+mod status;
+mod switch;
+mod worker;
+
+pub(crate) use list::{destinations, render as render_destinations};
+pub(crate) use progress_bar::ForkBar;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::Failure;
+use crate::telemetry::{self, LogFormat};
+
+/// Moves a sync from one vector destination to another without downtime and without losing an entity.
+///
+/// A fork adds a shadow destination and fills it from the raw store; a switch promotes it. Both are Temporal workflows
+/// that a worker runs, so they survive crashes and can be paused, resumed and cancelled from the Temporal UI.
+///
+/// Exit codes: 0 done, 1 failed, 2 bad input, 3 not allowed, 4 not found, 5 conflict, 6 raw store not usable,
+/// 7 destination not usable, 8 too many rejected entities, 9 verification failed, 10 something is away (try again),
+/// 70 a bug.
+#[derive(Debug, Parser)]
+#[command(name = "syncmux", version, max_term_width = 110)]
+pub struct Cli {
+    /// Which events are logged to stderr, such as "info" or "warn,activities=debug"
+    #[arg(long, global = true, env = "SYNCMUX_LOG", default_value = "warn", value_name = "FILTER")]
+    log: String,
+    /// How logs look
+    #[arg(long, global = true, env = "SYNCMUX_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch a real migration finish: starts Postgres, Temporal and a worker, forks, verifies, switches
+    Demo(demo::Demo),
+    /// Run a worker until SIGTERM or ctrl-C
+    Worker(worker::Worker),
+    /// Bring the database schema up to date; safe to repeat
+    Migrate(migrate::Migrate),
+    /// Register the search attributes with Temporal; safe to repeat
+    Setup(setup::Setup),
+    /// Add a shadow destination to a sync and fill it from the raw store
+    Fork(fork::Fork),
+    /// Promote a ready slot; the active one becomes deprecated
+    Switch(switch::Switch),
+    /// List the destinations of a sync with role, state and counts
+    List(list::List),
+    /// Show operations and where they are
+    Status(status::Status),
+    /// Check everything a worker needs, and say what to do about what is wrong
+    Doctor(doctor::Doctor),
+    /// Read a raw store; needs nothing else running
+    #[command(subcommand)]
+    Arf(arf::Arf),
+    /// Start and stop the embedded Postgres and Temporal
+    #[command(subcommand)]
+    Stack(stack::Stack),
+}
+
+impl Cli {
+    /// Runs the command to its exit code.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        telemetry::init(&self.log, self.log_format);
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return Failure::from(error).exit(),
+        };
+        let outcome = runtime.block_on(async {
+            match self.command {
+                Command::Demo(command) => command.run().await,
+                Command::Worker(command) => command.run().await,
+                Command::Migrate(command) => command.run().await,
+                Command::Setup(command) => command.run().await,
+                Command::Fork(command) => command.run().await,
+                Command::Switch(command) => command.run().await,
+                Command::List(command) => command.run().await,
+                Command::Status(command) => command.run().await,
+                Command::Doctor(command) => command.run().await,
+                Command::Arf(command) => command.run().await,
+                Command::Stack(command) => command.run().await,
+            }
+        });
+        // Blocking work that nobody waits for any more must not hold the exit.
+        runtime.shutdown_background();
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.exit(),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! `syncmux worker`
+
+use clap::Args;
+
+use crate::output::Failure;
+use crate::worker::{self, WorkerSettings};
+
+/// Run a worker until SIGTERM or ctrl-C.
+#[derive(Debug, Args)]
+pub(super) struct Worker {
+    #[command(flatten)]
+    settings: WorkerSettings,
+}
+
+impl Worker {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        worker::run(&self.settings, worker::shutdown_signal()).await
+    }
+}

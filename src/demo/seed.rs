@@ -1,0 +1,162 @@
+//! Plays the platform: one organisation with a collection, a sync and two destination connections, and the entity rows
+//! that a finished sync job leaves behind.
+
+use activities::credentials::CredentialReader;
+use activities::error::{Error, ErrorKind, Result};
+use serde_json::json;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// The ids of what was seeded. Always the same, so that commands can be repeated from the shell's history.
+#[derive(Debug, Clone, Copy)]
+pub struct Seeded {
+    /// The tenant.
+    pub organization_id: Uuid,
+    /// The collection.
+    pub collection_id: Uuid,
+    /// The sync.
+    pub sync_id: Uuid,
+    /// Destination of profile v0.
+    pub connection_v0: Uuid,
+    /// Destination of profile v1.
+    pub connection_v1: Uuid,
+}
+
+/// The demo's ids.
+#[must_use]
+pub fn ids() -> Seeded {
+    let id = |name: &str| Uuid::new_v5(&Uuid::NAMESPACE_DNS, format!("{name}.demo.sync-multiplexer").as_bytes());
+    Seeded {
+        organization_id: id("organization"),
+        collection_id: id("collection"),
+        sync_id: id("sync"),
+        connection_v0: id("v0.connection"),
+        connection_v1: id("v1.connection"),
+    }
+}
+
+/// Fills the platform's tables. `entities` are the ids that the platform knows; `vector_url` is where both destinations
+/// live, kept encrypted as the platform keeps it.
+///
+/// # Errors
+///
+/// `Internal` when a row is refused; the database is meant to be fresh.
+pub async fn seed(
+    pool: &PgPool,
+    credentials: &CredentialReader,
+    vector_url: &str,
+    source: &str,
+    entities: &[String],
+) -> Result<Seeded> {
+    let ids = ids();
+    let id = |name: &str| Uuid::new_v5(&ids.sync_id, name.as_bytes());
+    let token = credentials.encrypt(&json!({ "url": vector_url }))?;
+    let (source_connection, credential, sync_job) = (id("source"), id("credential"), id("job"));
+
+    let mut transaction = pool.begin().await.map_err(refused)?;
+    for (statement, values) in [
+        (
+            "INSERT INTO public.organization (id, created_at, modified_at, name) VALUES ($1, now(), now(), 'Northwind Instruments')",
+            vec![ids.organization_id],
+        ),
+        (
+            "INSERT INTO public.collection (id, created_at, modified_at, organization_id, name, readable_id, vector_size, embedding_model_name)
+             VALUES ($1, now(), now(), $2, 'Company knowledge', 'company-knowledge', 256, 'wordllama-l2-supercat-256')",
+            vec![ids.collection_id, ids.organization_id],
+        ),
+        (
+            "INSERT INTO public.sync (id, created_at, modified_at, organization_id, name, status) VALUES ($1, now(), now(), $2, 'Everything', 'ACTIVE')",
+            vec![ids.sync_id, ids.organization_id],
+        ),
+    ] {
+        let mut query = sqlx::query(statement);
+        for value in values {
+            query = query.bind(value);
+        }
+        query.execute(&mut *transaction).await.map_err(refused)?;
+    }
+    sqlx::query(
+        "INSERT INTO public.integration_credential (id, created_at, modified_at, organization_id, name,
+             integration_short_name, integration_type, authentication_method, encrypted_credentials)
+         VALUES ($1, now(), now(), $2, 'vectors', 'pgvector', 'destination', 'direct', $3)",
+    )
+    .bind(credential)
+    .bind(ids.organization_id)
+    .bind(token)
+    .execute(&mut *transaction)
+    .await
+    .map_err(refused)?;
+    for (connection, name, readable, kind, short_name, credential) in [
+        (source_connection, "Company tools", "company-tools", "SOURCE", source, None),
+        (ids.connection_v0, "Vectors v0", "vectors-v0", "DESTINATION", "pgvector", Some(credential)),
+        (ids.connection_v1, "Vectors v1", "vectors-v1", "DESTINATION", "pgvector", Some(credential)),
+    ] {
+        sqlx::query(
+            "INSERT INTO public.connection (id, created_at, modified_at, organization_id, name, readable_id,
+                 integration_type, status, short_name, integration_credential_id)
+             VALUES ($1, now(), now(), $2, $3, $4, $5::integrationtype, 'ACTIVE', $6, $7)",
+        )
+        .bind(connection)
+        .bind(ids.organization_id)
+        .bind(name)
+        .bind(readable)
+        .bind(kind)
+        .bind(short_name)
+        .bind(credential)
+        .execute(&mut *transaction)
+        .await
+        .map_err(refused)?;
+    }
+    sqlx::query(
+        "INSERT INTO public.source_connection (id, created_at, modified_at, organization_id, name, short_name, sync_id,
+             connection_id, readable_collection_id, is_authenticated)
+         VALUES ($1, now(), now(), $2, 'Company tools', $3, $4, $5, 'company-knowledge', true)",
+    )
+    .bind(id("source connection"))
+    .bind(ids.organization_id)
+    .bind(source)
+    .bind(ids.sync_id)
+    .bind(source_connection)
+    .execute(&mut *transaction)
+    .await
+    .map_err(refused)?;
+    sqlx::query(
+        "INSERT INTO public.sync_connection (id, created_at, modified_at, sync_id, connection_id)
+         VALUES ($1, now(), now(), $2, $3)",
+    )
+    .bind(id("source slot"))
+    .bind(ids.sync_id)
+    .bind(source_connection)
+    .execute(&mut *transaction)
+    .await
+    .map_err(refused)?;
+    sqlx::query(
+        "INSERT INTO public.sync_job (id, created_at, modified_at, organization_id, sync_id, status, started_at,
+             completed_at, entities_inserted, entities_deleted, entities_skipped)
+         VALUES ($1, now(), now(), $2, $3, 'completed', now(), now(), $4, 0, 0)",
+    )
+    .bind(sync_job)
+    .bind(ids.organization_id)
+    .bind(ids.sync_id)
+    .bind(i32::try_from(entities.len()).unwrap_or(i32::MAX))
+    .execute(&mut *transaction)
+    .await
+    .map_err(refused)?;
+    sqlx::query(
+        "INSERT INTO public.entity (id, created_at, modified_at, organization_id, sync_id, sync_job_id, entity_id, hash)
+         SELECT gen_random_uuid(), now(), now(), $1, $2, $3, entity_id, '' FROM unnest($4::text[]) AS entity_id",
+    )
+    .bind(ids.organization_id)
+    .bind(ids.sync_id)
+    .bind(sync_job)
+    .bind(entities)
+    .execute(&mut *transaction)
+    .await
+    .map_err(refused)?;
+    transaction.commit().await.map_err(refused)?;
+    Ok(ids)
+}
+
+fn refused(error: sqlx::Error) -> Error {
+    Error::new(ErrorKind::Internal, "the demo's rows were refused by the database").with_source(error)
+}

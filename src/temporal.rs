@@ -1,0 +1,265 @@
+//! The client side of Temporal: connect, start or answer, wait with progress, register search attributes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use proto::v1::{ForkRequest, ForkResult, Progress, SwitchRequest, SwitchResult};
+use temporalio_client::envconfig::LoadClientConfigProfileOptions;
+use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError, WorkflowStartError};
+use temporalio_client::tonic::Code;
+use temporalio_client::{
+    Client, ClientOptions, NamespacedClient as _, RetryOptions, WorkflowGetResultOptions, WorkflowHandle,
+    WorkflowListOptions, WorkflowQueryOptions, WorkflowStartOptions, WorkflowTerminateOptions,
+};
+use temporalio_common::data_converters::RawValue;
+use temporalio_common::error::IncomingError;
+use temporalio_common::protos::temporal::api::common::v1::Payload;
+use temporalio_common::protos::temporal::api::enums::v1::{IndexedValueType, TaskQueueType};
+use temporalio_common::protos::temporal::api::operatorservice::v1::{
+    AddSearchAttributesRequest, ListSearchAttributesRequest,
+};
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQueueRequest;
+use workflows::domain::ErrorKind;
+use workflows::fork::ForkWorkflow;
+use workflows::switch::SwitchWorkflow;
+use workflows::{fork_workflow_id, search_attributes, switch_workflow_id};
+
+use crate::config::TemporalArgs;
+use crate::output::Failure;
+
+/// Connects with Temporal's own configuration: `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, TLS and key variables, or the
+/// profile of a `temporal.toml`.
+///
+/// # Errors
+///
+/// `InvalidInput` for a configuration that does not read, `Unavailable` when the server does not answer.
+pub async fn connect(args: &TemporalArgs) -> Result<Client, Failure> {
+    let load =
+        LoadClientConfigProfileOptions::builder().maybe_config_file_profile(args.temporal_profile.clone()).build();
+    let (mut connection, client) = ClientOptions::load_from_config(load).map_err(|error| {
+        Failure::new(ErrorKind::InvalidInput, format!("Temporal's configuration does not read: {error}"))
+    })?;
+    if let Some(address) = &args.temporal_address {
+        connection.target = format!("http://{address}").parse().map_err(|error| {
+            Failure::new(ErrorKind::InvalidInput, format!("{address:?} is not a host and port: {error}"))
+        })?;
+    }
+    connection.identity = format!("syncmux@{}", std::process::id());
+    connection.connect_timeout = Some(Duration::from_secs(5));
+    // A completion that is not delivered is work done twice, so keep trying through a restart of the server.
+    connection.retry_options =
+        RetryOptions::builder().max_elapsed_time(Some(Duration::from_secs(60))).max_retries(100).build();
+    let address = connection.target.to_string();
+    Client::connect(connection, client).await.map_err(|error| {
+        tracing::debug!(?error, "no connection to Temporal");
+        Failure::new(
+            ErrorKind::Unavailable,
+            format!(
+                "no Temporal server answers at {address}; set TEMPORAL_ADDRESS, or start one with `make demo KEEP=1`"
+            ),
+        )
+    })
+}
+
+/// Starts a fork. Its workflow id is the lock: a second one to the same destination is refused while the first runs.
+///
+/// # Errors
+///
+/// `Conflict` when one is running, otherwise what Temporal says.
+pub async fn start_fork(
+    client: &Client,
+    task_queue: &str,
+    request: &ForkRequest,
+) -> Result<WorkflowHandle<Client, ForkWorkflow>, Failure> {
+    let id = fork_workflow_id(&request.sync_id, &request.destination_connection_id);
+    let options = WorkflowStartOptions::new(task_queue, &id)
+        .static_summary(format!("fork sync {} to connection {}", request.sync_id, request.destination_connection_id))
+        .build();
+    client
+        .start_workflow(ForkWorkflow::run, argument(request)?, options)
+        .await
+        .map_err(|error| start_failure(error, &id))?;
+    Ok(client.get_workflow_handle(id))
+}
+
+/// Starts a switch. Its workflow id is the lock: one switch of a sync at a time.
+///
+/// # Errors
+///
+/// `Conflict` when one is running, otherwise what Temporal says.
+pub async fn start_switch(
+    client: &Client,
+    task_queue: &str,
+    request: &SwitchRequest,
+) -> Result<WorkflowHandle<Client, SwitchWorkflow>, Failure> {
+    let id = switch_workflow_id(&request.sync_id);
+    let options = WorkflowStartOptions::new(task_queue, &id)
+        .static_summary(format!("switch sync {} to slot {}", request.sync_id, request.target_slot_id))
+        .build();
+    client
+        .start_workflow(SwitchWorkflow::run, argument(request)?, options)
+        .await
+        .map_err(|error| start_failure(error, &id))?;
+    Ok(client.get_workflow_handle(id))
+}
+
+/// Waits for a fork and shows each new progress on the way.
+///
+/// # Errors
+///
+/// What the fork failed with.
+pub async fn watch_fork(
+    handle: &WorkflowHandle<Client, ForkWorkflow>,
+    mut show: impl FnMut(&Progress),
+) -> Result<ForkResult, Failure> {
+    let result = handle.get_result(WorkflowGetResultOptions::default());
+    tokio::pin!(result);
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut result => return done.map_err(result_failure),
+            _ = tick.tick() => {
+                // Unanswered while no worker is up; the next tick asks again.
+                let asked = handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default());
+                if let Ok(Ok(progress)) = tokio::time::timeout(Duration::from_secs(5), asked).await {
+                    show(&progress);
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a switch.
+///
+/// # Errors
+///
+/// What the switch failed with.
+pub async fn wait_switch(handle: &WorkflowHandle<Client, SwitchWorkflow>) -> Result<SwitchResult, Failure> {
+    handle.get_result(WorkflowGetResultOptions::default()).await.map_err(result_failure)
+}
+
+/// The search attributes of this product that the namespace lacks.
+///
+/// # Errors
+///
+/// When the server does not answer.
+pub async fn missing_search_attributes(client: &Client) -> Result<Vec<&'static str>, Failure> {
+    let request = ListSearchAttributesRequest { namespace: client.namespace() };
+    let known = client
+        .connection()
+        .operator_service()
+        .list_search_attributes(tonic_request(request))
+        .await
+        .map_err(|status| server_failure(&status))?
+        .into_inner();
+    Ok(search_attributes::NAMES.into_iter().filter(|name| !known.custom_attributes.contains_key(*name)).collect())
+}
+
+/// Registers what is missing; returns the names it registered.
+///
+/// # Errors
+///
+/// When the server refuses.
+pub async fn register_search_attributes(client: &Client) -> Result<Vec<&'static str>, Failure> {
+    let missing = missing_search_attributes(client).await?;
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    let attributes: HashMap<_, _> =
+        missing.iter().map(|name| ((*name).to_owned(), IndexedValueType::Keyword as i32)).collect();
+    let request = AddSearchAttributesRequest { search_attributes: attributes, namespace: client.namespace() };
+    match client.connection().operator_service().add_search_attributes(tonic_request(request)).await {
+        Ok(_) => Ok(missing),
+        // Somebody else registered them in between.
+        Err(status) if status.code() == Code::AlreadyExists => Ok(Vec::new()),
+        Err(status) => Err(server_failure(&status)),
+    }
+}
+
+/// The input of a workflow as `json/plain`, which every SDK and the CLI can read.
+fn argument(request: &impl serde::Serialize) -> Result<RawValue, Failure> {
+    let payload = Payload {
+        metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
+        data: serde_json::to_vec(request)?,
+        ..Payload::default()
+    };
+    Ok(RawValue::new(vec![payload]))
+}
+
+fn start_failure(error: WorkflowStartError, id: &str) -> Failure {
+    match error {
+        WorkflowStartError::AlreadyStarted { .. } => Failure::new(
+            ErrorKind::Conflict,
+            format!(
+                "the workflow {id} is running; wait for it, or look at it with `temporal workflow describe -w {id}`"
+            ),
+        ),
+        other => Failure::new(ErrorKind::Unavailable, format!("the workflow {id} was not started: {other}")),
+    }
+}
+
+fn result_failure(error: WorkflowGetResultError) -> Failure {
+    match error {
+        WorkflowGetResultError::Failed(cause) => match *cause {
+            IncomingError::Application(failure) => {
+                let kind = failure.type_name().and_then(|name| name.parse().ok()).unwrap_or(ErrorKind::Internal);
+                let message = failure.failure().map_or_else(|| failure.to_string(), |it| it.message.clone());
+                Failure::new(kind, message)
+            }
+            other => Failure::new(ErrorKind::Internal, other.to_string()),
+        },
+        WorkflowGetResultError::Cancelled { .. } => {
+            Failure::new(ErrorKind::Conflict, "cancelled; what the operation had made was taken back")
+        }
+        other => Failure::new(ErrorKind::Unavailable, other.to_string()),
+    }
+}
+
+fn server_failure(status: &temporalio_client::tonic::Status) -> Failure {
+    Failure::new(ErrorKind::Unavailable, format!("Temporal answered {}: {}", status.code(), status.message()))
+}
+
+fn tonic_request<T>(message: T) -> temporalio_client::tonic::Request<T> {
+    temporalio_client::tonic::Request::new(message)
+}
+
+/// How many workers have polled the task queue for workflows lately.
+///
+/// # Errors
+///
+/// When the server does not answer.
+pub async fn pollers(client: &Client, task_queue: &str) -> Result<usize, Failure> {
+    let request = DescribeTaskQueueRequest {
+        namespace: client.namespace(),
+        task_queue: Some(TaskQueue { name: task_queue.to_owned(), ..TaskQueue::default() }),
+        task_queue_type: TaskQueueType::Workflow as i32,
+        ..DescribeTaskQueueRequest::default()
+    };
+    let mut service = client.connection().workflow_service();
+    let answer = service.describe_task_queue(tonic_request(request)).await.map_err(|status| server_failure(&status))?;
+    Ok(answer.into_inner().pollers.len())
+}
+
+/// Ends every workflow that still runs on a task queue, without undo. For throw-away stacks only.
+///
+/// # Errors
+///
+/// When the server does not answer.
+pub async fn terminate_all(client: &Client, task_queue: &str) -> Result<(), Failure> {
+    let query = format!("TaskQueue = '{task_queue}' AND ExecutionStatus = 'Running'");
+    let mut running = std::pin::pin!(client.list_workflows(query, WorkflowListOptions::default()));
+    while let Some(execution) = running.next().await {
+        let execution = execution.map_err(|error| Failure::new(ErrorKind::Unavailable, error.to_string()))?;
+        let handle = client.get_workflow_handle::<temporalio_common::UntypedWorkflow>(execution.id());
+        match handle.terminate(WorkflowTerminateOptions::default()).await {
+            // It ended by itself in between.
+            Ok(()) | Err(WorkflowInteractionError::NotFound(_)) => {}
+            Err(error) => return Err(Failure::new(ErrorKind::Unavailable, error.to_string())),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The worker process: polls the task queue until it is told to stop.
+
+use std::time::Duration;
+
+use activities::{Activities, Settings};
+use temporalio_client::Client;
+use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
+use temporalio_sdk::{Runtime, Worker, WorkerOptions};
+use workflows::fork::ForkWorkflow;
+use workflows::switch::SwitchWorkflow;
+
+use crate::config::{DatabaseArgs, StoreArgs, TemporalArgs, WorkerArgs};
+use crate::output::Failure;
+use crate::temporal;
+
+/// Everything a worker is configured with.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerSettings {
+    /// The platform's database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The raw store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Temporal.
+    #[command(flatten)]
+    pub temporal: TemporalArgs,
+    /// The rest.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+/// Runs a worker until `stop` resolves; then lets running activities hand over within the grace period.
+///
+/// # Errors
+///
+/// When the database, the raw store or the configuration is not usable, or the worker breaks.
+pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    let args = &settings.worker;
+    let activities = Activities::connect(Settings {
+        database_url: settings.database.database_url.clone(),
+        database_connections: args.database_connections,
+        store_url: settings.store.store_url.clone(),
+        encryption_key: args.encryption_key.clone(),
+        model_dir: args.model_dir.clone(),
+        embeddings_api_key: args.embeddings_api_key.clone(),
+    })
+    .await?;
+
+    tokio::pin!(stop);
+    let client = tokio::select! {
+        client = connect_patiently(&settings.temporal) => client?,
+        () = &mut stop => return Ok(()),
+    };
+    let runtime = Runtime::from_current_tokio(Default::default())
+        .map_err(|error| Failure::from(anyhow::anyhow!("the Temporal runtime did not start: {error}")))?;
+    let tuner = TunerHolder::builder()
+        .workflow_task_slot_supplier(FixedSizeSlotSupplier::new(20))
+        .activity_task_slot_supplier(FixedSizeSlotSupplier::new(args.activity_slots.max(1)))
+        .local_activity_task_slot_supplier(FixedSizeSlotSupplier::new(4))
+        .nexus_task_slot_supplier(FixedSizeSlotSupplier::new(1))
+        .build();
+    let options = WorkerOptions::new(&settings.temporal.task_queue)
+        .tuner(tuner)
+        .max_cached_workflows(200_usize)
+        .graceful_shutdown_period(Duration::from_secs(args.grace_seconds))
+        .max_heartbeat_throttle_interval(Duration::from_secs(5))
+        // When a worker dies, its sticky workflow tasks wait this long before another worker gets them.
+        .sticky_queue_schedule_to_start_timeout(Duration::from_secs(2))
+        .register_activities(activities)
+        .register_workflow::<ForkWorkflow>()
+        .and_then(|options| options.register_workflow::<SwitchWorkflow>())
+        .map_err(|error| Failure::from(anyhow::anyhow!("a workflow could not be registered: {error}")))?
+        .build();
+    let mut worker = Worker::new(&runtime, client, options)
+        .map_err(|error| Failure::from(anyhow::anyhow!("the worker did not start: {error}")))?;
+    let shut_down = worker.shutdown_handle();
+
+    tracing::info!(task_queue = settings.temporal.task_queue, pid = std::process::id(), "worker up");
+    let running = worker.run();
+    tokio::pin!(running);
+    let ended = tokio::select! {
+        ended = &mut running => ended,
+        () = &mut stop => {
+            tracing::info!("shutting down; running activities hand over");
+            shut_down();
+            running.await
+        }
+    };
+    ended.map_err(|error| Failure::from(anyhow::anyhow!("the worker broke: {error}")))?;
+    tracing::info!("worker stopped");
+    Ok(())
+}
+
+/// Resolves on SIGTERM or ctrl-C.
+pub async fn shutdown_signal() {
+    let interrupted = tokio::signal::ctrl_c();
+    let mut terminated = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminated) => terminated,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be watched; only ctrl-C stops this process gracefully");
+            let _ = interrupted.await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = interrupted => {}
+        _ = terminated.recv() => {}
+    }
+}
+
+/// The SDK's worker does not wait for a server that is still starting; this does.
+async fn connect_patiently(args: &TemporalArgs) -> Result<Client, Failure> {
+    let mut pause = Duration::from_millis(250);
+    loop {
+        match temporal::connect(args).await {
+            Err(failure) if failure.kind() == Some(workflows::domain::ErrorKind::Unavailable) => {
+                tracing::warn!(%failure, "trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(10));
+            }
+            done => return done,
+        }
+    }
+}

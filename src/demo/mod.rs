@@ -104,13 +104,13 @@ async fn migrate(options: DemoOptions, stack_options: &StackOptions) -> Result<(
     let database_url = SecretString::from(stack.recreate_database(DATABASE).await?);
     let database = Database::connect(&database_url, 4).await?;
     database.migrate().await?;
-    let demo_ids = ids();
+    let demo_ids = ids("demo");
     let store_root = stack_options.run_dir.join("arf");
     let generated = generate_store(&store_root, &options, &demo_ids).await?;
     let encryption_key = SecretString::from(encryption_key(&stack_options.run_dir)?);
     let credentials = CredentialReader::new(Some(&encryption_key))?;
     let vector_url = stack.database_url(DATABASE);
-    seed(database.pool(), &credentials, &vector_url, SOURCE, &generated).await?;
+    seed(database.pool(), &credentials, &vector_url, SOURCE, &generated, &demo_ids).await?;
     note(&format!("{} entities in {}", generated.len(), store_root.display()));
 
     say("A worker");

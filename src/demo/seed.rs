@@ -22,10 +22,10 @@ pub struct Seeded {
     pub connection_v1: Uuid,
 }
 
-/// The demo's ids.
+/// The ids that belong to a name: the demo's, or those of one test.
 #[must_use]
-pub fn ids() -> Seeded {
-    let id = |name: &str| Uuid::new_v5(&Uuid::NAMESPACE_DNS, format!("{name}.demo.sync-multiplexer").as_bytes());
+pub fn ids(name: &str) -> Seeded {
+    let id = |what: &str| Uuid::new_v5(&Uuid::NAMESPACE_DNS, format!("{what}.{name}.sync-multiplexer").as_bytes());
     Seeded {
         organization_id: id("organization"),
         collection_id: id("collection"),
@@ -47,8 +47,8 @@ pub async fn seed(
     vector_url: &str,
     source: &str,
     entities: &[String],
-) -> Result<Seeded> {
-    let ids = ids();
+    ids: &Seeded,
+) -> Result<()> {
     let id = |name: &str| Uuid::new_v5(&ids.sync_id, name.as_bytes());
     let token = credentials.encrypt(&json!({ "url": vector_url }))?;
     let (source_connection, credential, sync_job) = (id("source"), id("credential"), id("job"));
@@ -153,8 +153,7 @@ pub async fn seed(
     .execute(&mut *transaction)
     .await
     .map_err(refused)?;
-    transaction.commit().await.map_err(refused)?;
-    Ok(ids)
+    transaction.commit().await.map_err(refused)
 }
 
 fn refused(error: sqlx::Error) -> Error {

@@ -1,1 +1,17 @@
-//! wip
+//! What the proofs stand on: a world per test, worker processes that can be killed, and waiting without sleeping.
+//!
+//! `make test` starts one Postgres and one Temporal for the whole suite and says where they are by environment variables.
+//! Each test makes a [`World`] of its own: a database, a raw store, a task queue, and ids that no other test has. So tests
+//! run side by side. A world whose test failed keeps its database and its folder, and says where they are.
+
+mod anyone;
+mod handmade;
+mod wait;
+mod worker;
+mod world;
+
+pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal};
+pub use handmade::entity;
+pub use wait::{until, until_some};
+pub use worker::{Worker, syncmux};
+pub use world::{World, WorldOptions, required_env};

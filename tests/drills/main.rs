@@ -1,0 +1,22 @@
+//! What happens when things die: workers, servers, connections; and whether recorded histories still replay.
+//!
+//! | file | drill |
+//! |---|---|
+//! | `worker_killed`, `sigterm` | a worker is killed, or asked to stop, in the middle of a replay |
+//! | `temporal_killed` | the Temporal server is killed and started again |
+//! | `postgres_cut` | every connection to Postgres is cut, again and again |
+//! | `unwind` | every step of a fork fails for good: nothing is left, nothing of others is taken |
+//! | `continue_as_new` | a fork that is longer than one history |
+//! | `history_replay` | recorded histories replay; a changed workflow does not |
+//!
+//! `write_log` counts what was written how often, `moments` chooses when to strike.
+
+mod continue_as_new;
+mod history_replay;
+mod moments;
+mod postgres_cut;
+mod sigterm;
+mod temporal_killed;
+mod unwind;
+mod worker_killed;
+mod write_log;

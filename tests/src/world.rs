@@ -1,0 +1,369 @@
+//! One test's own platform, raw store, database and task queue.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::str::FromStr as _;
+
+use activities::credentials::CredentialReader;
+use activities::database::Database;
+use proto::v1::profile::Destination;
+use proto::v1::{
+    Chunker, ForkOptions, ForkRequest, ForkResult, ListResult, PgvectorLayout, Profile, SwitchRequest, SwitchResult,
+};
+use secrecy::SecretString;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sync_multiplexer::config::TemporalArgs;
+use sync_multiplexer::demo::store::{StoreOptions, generate};
+use sync_multiplexer::demo::{Seeded, ids, seed};
+use sync_multiplexer::output::Failure;
+use sync_multiplexer::temporal;
+use temporalio_client::{Client, WorkflowHandle};
+use uuid::Uuid;
+use workflows::fork::ForkWorkflow;
+
+use crate::worker::{Worker, syncmux};
+
+/// A variable that `make test` sets.
+///
+/// # Panics
+///
+/// When it is not set.
+#[must_use]
+pub fn required_env(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
+}
+
+/// How to make a [`World`].
+#[derive(Debug, Clone)]
+pub struct WorldOptions {
+    /// Entities in the raw store.
+    pub entities: usize,
+    /// Temporal's address; the suite's server when absent.
+    pub temporal_address: Option<String>,
+}
+
+impl Default for WorldOptions {
+    fn default() -> Self {
+        Self { entities: 60, temporal_address: None }
+    }
+}
+
+/// One test's own platform, raw store, database and task queue.
+pub struct World {
+    /// Ids of organisation, sync and connections.
+    pub ids: Seeded,
+    /// Ids of the entities in the raw store, which the platform knows too.
+    pub entity_ids: Vec<String>,
+    /// The platform's database, with destinations in the same one.
+    pub database: Database,
+    /// Its URL.
+    pub database_url: String,
+    /// The test's own queue.
+    pub task_queue: String,
+    /// A client of the Temporal server.
+    pub client: Client,
+    /// Where that server is.
+    pub temporal_address: String,
+    /// Seed of the generated store; printed when a test fails.
+    pub seed: u64,
+    encryption_key: String,
+    folder: PathBuf,
+    admin: PgPool,
+    name: String,
+}
+
+impl World {
+    /// A fresh world with the default options.
+    pub async fn new() -> Self {
+        Self::with(WorldOptions::default()).await
+    }
+
+    /// A fresh world.
+    ///
+    /// # Panics
+    ///
+    /// When the servers of the suite are not there.
+    pub async fn with(options: WorldOptions) -> Self {
+        let name = format!("world_{}", Uuid::new_v4().simple());
+        let admin_url = required_env("SYNCMUX_TEST_DATABASE_URL");
+        let admin_options = PgConnectOptions::from_str(&admin_url).expect("the suite's database URL parses");
+        let admin = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_with(admin_options)
+            .await
+            .expect("the suite's Postgres answers");
+        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .execute(&admin)
+            .await
+            .expect("a database can be made");
+        let database_url =
+            admin_url.rsplit_once('/').map(|(server, _)| format!("{server}/{name}")).expect("a URL has a path");
+        let database =
+            Database::connect(&SecretString::from(database_url.clone()), 8).await.expect("the database answers");
+        database.migrate().await.expect("the migrations apply");
+
+        let ids = ids(&name);
+        let folder = std::env::temp_dir().join(&name);
+        let seed_number =
+            u64::from_le_bytes(Uuid::new_v4().as_bytes()[..8].try_into().expect("eight of sixteen bytes"));
+        let store = StoreOptions {
+            sync_id: ids.sync_id,
+            organization_id: ids.organization_id,
+            collection_id: ids.collection_id,
+            collection_readable_id: "company-knowledge".to_owned(),
+            source_short_name: "company_tools".to_owned(),
+            seed: seed_number,
+            entities: options.entities,
+        };
+        let entity_ids = generate(&folder, &store).expect("a store can be generated").entity_ids;
+        let encryption_key = CredentialReader::generate_key();
+        let credentials =
+            CredentialReader::new(Some(&encryption_key.clone().into())).expect("a generated key is a key");
+        seed(database.pool(), &credentials, &database_url, "company_tools", &entity_ids, &ids)
+            .await
+            .expect("seeding works");
+
+        let temporal_address =
+            options.temporal_address.unwrap_or_else(|| required_env("SYNCMUX_TEST_TEMPORAL_ADDRESS"));
+        let client = temporal::connect(&TemporalArgs {
+            task_queue: name.clone(),
+            temporal_address: Some(temporal_address.clone()),
+            temporal_profile: None,
+        })
+        .await
+        .expect("Temporal answers");
+        temporal::register_search_attributes(&client).await.expect("search attributes register");
+        Self {
+            ids,
+            entity_ids,
+            database,
+            database_url,
+            task_queue: name.clone(),
+            client,
+            temporal_address,
+            seed: seed_number,
+            encryption_key,
+            folder,
+            admin,
+            name,
+        }
+    }
+
+    /// Root of the raw store.
+    #[must_use]
+    pub fn store_root(&self) -> PathBuf {
+        self.folder.clone()
+    }
+
+    /// `raw/{sync_id}` of the raw store.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.folder.join("raw").join(self.ids.sync_id.to_string())
+    }
+
+    /// Files of all entities, sorted.
+    ///
+    /// # Panics
+    ///
+    /// When the store cannot be read.
+    #[must_use]
+    pub fn entity_files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.store().join("entities")).expect("the store is readable");
+        let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry is readable").path()).collect();
+        files.sort();
+        files
+    }
+
+    /// The program with this world's settings in its environment.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(syncmux());
+        command
+            .env_remove("TEMPORAL_PROFILE")
+            .env("DATABASE_URL", &self.database_url)
+            .env("ARF_STORE_URL", &self.folder)
+            .env("ENCRYPTION_KEY", &self.encryption_key)
+            .env("SYNCMUX_MODEL_DIR", required_env("SYNCMUX_MODEL_DIR"))
+            .env("SYNCMUX_TASK_QUEUE", &self.task_queue)
+            .env("SYNCMUX_ORGANIZATION_ID", self.ids.organization_id.to_string())
+            .env("TEMPORAL_ADDRESS", &self.temporal_address)
+            .env("SYNCMUX_LOG", "info");
+        command
+    }
+
+    /// Starts a worker process on this world's queue.
+    #[must_use]
+    pub fn worker(&self) -> Worker {
+        self.worker_with(&[])
+    }
+
+    /// Starts a worker process with more arguments.
+    #[must_use]
+    pub fn worker_with(&self, arguments: &[&str]) -> Worker {
+        let mut command = self.command();
+        command.arg("worker").args(arguments);
+        Worker::spawn(command, self.folder.join("worker.log"))
+    }
+
+    /// A small profile; another `max_tokens` is another fingerprint.
+    #[must_use]
+    pub fn profile(&self, max_tokens: u32) -> Profile {
+        Profile {
+            name: format!("chunks of {max_tokens}"),
+            chunker: Some(Chunker { max_tokens, overlap_tokens: 0 }),
+            embedder: None,
+            destination: Some(Destination::Pgvector(PgvectorLayout::default())),
+        }
+    }
+
+    /// A request to fork this world's sync to one of its connections, in small batches and segments.
+    #[must_use]
+    pub fn fork_request(&self, connection: Uuid) -> ForkRequest {
+        ForkRequest {
+            organization_id: self.ids.organization_id.to_string(),
+            sync_id: self.ids.sync_id.to_string(),
+            destination_connection_id: connection.to_string(),
+            profile: Some(self.profile(512)),
+            options: Some(ForkOptions { batch_entities: 8, segment_entities: 20, ..ForkOptions::default() }),
+            requested_by: "a test".to_owned(),
+            ..ForkRequest::default()
+        }
+    }
+
+    /// Starts a fork.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn start_fork(&self, request: &ForkRequest) -> Result<WorkflowHandle<Client, ForkWorkflow>, Failure> {
+        temporal::start_fork(&self.client, &self.task_queue, request).await
+    }
+
+    /// Forks and waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// What the fork failed with.
+    pub async fn fork(&self, request: &ForkRequest) -> Result<ForkResult, Failure> {
+        temporal::watch_fork(&self.start_fork(request).await?, |_| {}).await
+    }
+
+    /// A request to switch to a slot.
+    #[must_use]
+    pub fn switch_request(&self, slot: &str) -> SwitchRequest {
+        SwitchRequest {
+            organization_id: self.ids.organization_id.to_string(),
+            sync_id: self.ids.sync_id.to_string(),
+            target_slot_id: slot.to_owned(),
+            requested_by: "a test".to_owned(),
+            ..SwitchRequest::default()
+        }
+    }
+
+    /// Switches and waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// What the switch failed with.
+    pub async fn switch(&self, request: &SwitchRequest) -> Result<SwitchResult, Failure> {
+        temporal::wait_switch(&temporal::start_switch(&self.client, &self.task_queue, request).await?).await
+    }
+
+    /// What `syncmux list --json` says.
+    ///
+    /// # Panics
+    ///
+    /// When the command fails.
+    #[must_use]
+    pub fn list(&self) -> ListResult {
+        let output = self
+            .command()
+            .args(["list", "--json", "--sync", &self.ids.sync_id.to_string()])
+            .output()
+            .expect("the program runs");
+        assert!(output.status.success(), "list failed: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("list prints JSON")
+    }
+
+    /// Table that holds the points of a slot.
+    ///
+    /// # Panics
+    ///
+    /// When the slot id is no UUID.
+    #[must_use]
+    pub fn points_table(&self, slot: &str) -> String {
+        format!("sync_multiplexer_vectors.slot_{}", Uuid::parse_str(slot).expect("a slot id is a UUID").simple())
+    }
+
+    /// Ids of the entities in a slot, sorted, one per entity.
+    ///
+    /// # Panics
+    ///
+    /// When the table cannot be read.
+    pub async fn stored_entities(&self, slot: &str) -> Vec<String> {
+        let query =
+            format!("SELECT DISTINCT entity_id FROM {} ORDER BY entity_id COLLATE \"C\"", self.points_table(slot));
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_all(self.database.pool())
+            .await
+            .expect("the slot is readable")
+    }
+
+    /// Rows of the platform and of ours that an operation on this sync may have left, by table.
+    ///
+    /// # Panics
+    ///
+    /// When the tables cannot be read.
+    pub async fn residue(&self) -> Vec<(String, i64)> {
+        let mut residue = Vec::new();
+        for table in ["slot", "plan", "segment", "ledger", "dead_letter"] {
+            let query = format!("SELECT count(*) FROM sync_multiplexer.{table}");
+            let count: i64 =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(self.database.pool()).await.expect("a count");
+            residue.push((table.to_owned(), count));
+        }
+        for (what, query) in [
+            (
+                "destination rows",
+                "SELECT count(*) FROM public.sync_connection JOIN public.connection ON connection.id = connection_id WHERE integration_type = 'DESTINATION'",
+            ),
+            (
+                "vector tables",
+                "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'sync_multiplexer_vectors'",
+            ),
+        ] {
+            let count: i64 = sqlx::query_scalar(query).fetch_one(self.database.pool()).await.expect("a count");
+            residue.push((what.to_owned(), count));
+        }
+        residue
+    }
+
+    /// Removes the database and the folder; call it at the end of a test that passed.
+    ///
+    /// # Panics
+    ///
+    /// When the database cannot be dropped.
+    pub async fn done(self) {
+        self.database.pool().close().await;
+        sqlx::query(sqlx::AssertSqlSafe(format!("DROP DATABASE {} WITH (FORCE)", self.name)))
+            .execute(&self.admin)
+            .await
+            .expect("the database can be dropped");
+        std::fs::remove_dir_all(&self.folder).expect("the folder can be removed");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "this test's world: database {}, folder {}, task queue {}, store seed {}",
+                self.database_url,
+                self.folder.display(),
+                self.task_queue,
+                self.seed
+            );
+        }
+    }
+}

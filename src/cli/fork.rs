@@ -95,7 +95,11 @@ impl Fork {
         let outcome = temporal::watch_fork(&handle, |progress| bar.show(progress)).await;
         bar.done();
         let result = outcome?;
-        if self.json { print_json(&result) } else { Ok(print_result(&result)) }
+        if self.json {
+            return print_json(&result);
+        }
+        print_result(&result);
+        Ok(())
     }
 }
 

@@ -31,7 +31,11 @@ impl List {
         let sync = parse_uuid("--sync", &self.sync)?;
         let database = Database::connect(&self.database.database_url, 2).await?;
         let result = destinations(&database, organization, sync).await?;
-        if self.json { print_json(&result) } else { Ok(println!("{}", render(&result))) }
+        if self.json {
+            return print_json(&result);
+        }
+        println!("{}", render(&result));
+        Ok(())
     }
 }
 

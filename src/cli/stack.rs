@@ -38,7 +38,11 @@ impl Which {
 
     async fn show(&self) -> Result<(), Failure> {
         let status = Servers::status(&self.options()?).await?;
-        if self.json { print_json(&status) } else { Ok(println!("{status}")) }
+        if self.json {
+            return print_json(&status);
+        }
+        println!("{status}");
+        Ok(())
     }
 }
 

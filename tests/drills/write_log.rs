@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use harness::{World, until};
+use harness::{World, until_some};
 use proto::v1::{ForkOptions, ForkRequest};
 use sqlx::AssertSqlSafe;
 
@@ -52,10 +52,8 @@ impl<'w> WriteLog<'w> {
     /// Waits until the cursors have passed `entities`, and says how many they have passed. Fails when the replay was over
     /// before it was seen in the middle: then the drill would prove nothing.
     pub(crate) async fn reached(&self, entities: u64) -> u64 {
-        let (mut done, mut total) = (0, 0);
-        until(&format!("{entities} entities are replayed"), PATIENCE, async || {
-            (done, total) = progress(self.world).await;
-            done >= entities
+        let (done, total) = until_some(&format!("{entities} entities are replayed"), PATIENCE, async || {
+            Some(progress(self.world).await).filter(|(done, _)| *done >= entities)
         })
         .await;
         assert!(done < total, "the replay of {total} was over before it was struck; make writing slower");

@@ -192,6 +192,22 @@ impl World {
         command
     }
 
+    /// Changes where both destinations say that they live, encrypted as the platform keeps it.
+    ///
+    /// # Panics
+    ///
+    /// When the platform's table cannot be written.
+    pub async fn move_destinations(&self, url: &str) {
+        let key = self.encryption_key.clone().into();
+        let credentials = CredentialReader::new(Some(&key)).expect("a generated key is a key");
+        let token = credentials.encrypt(&serde_json::json!({ "url": url })).expect("there is a key");
+        sqlx::query("UPDATE public.integration_credential SET encrypted_credentials = $1")
+            .bind(token)
+            .execute(self.database.pool())
+            .await
+            .expect("the credentials can be changed");
+    }
+
     /// Starts a worker process on this world's queue.
     #[must_use]
     pub fn worker(&self) -> Worker {
@@ -303,7 +319,7 @@ impl World {
     /// When the table cannot be read.
     pub async fn stored_entities(&self, slot: &str) -> Vec<String> {
         let query =
-            format!("SELECT DISTINCT entity_id FROM {} ORDER BY entity_id COLLATE \"C\"", self.points_table(slot));
+            format!("SELECT DISTINCT entity_id FROM {} ORDER BY entity_id", self.points_table(slot));
         sqlx::query_scalar(sqlx::AssertSqlSafe(query))
             .fetch_all(self.database.pool())
             .await

@@ -26,7 +26,11 @@ pub(crate) fn rate_and_eta(done: u64, total: u64, elapsed_ms: u64) -> (f64, u64)
 pub(crate) fn table(progress: &Progress) -> String {
     let percent = (progress.entities_done * 100).checked_div(progress.entities_total).unwrap_or(0);
     let paused = if progress.paused { " (paused)" } else { "" };
-    let eta = if progress.eta_seconds == 0 { "unknown".to_owned() } else { duration(progress.eta_seconds) };
+    let eta = match progress.eta_seconds {
+        _ if progress.entities_total > 0 && progress.entities_done >= progress.entities_total => "none".to_owned(),
+        0 => "unknown".to_owned(),
+        seconds => duration(seconds),
+    };
     format!(
         "### {} {}{paused}\n\n| | |\n|---|---|\n| entities | {} of {} ({percent} %) |\n| rate | {:.0} entities/s |\n\
          | time left | {eta} |\n| points | {} |\n| segments | {} of {}, {} in flight |\n| dead letters | {} |\n",

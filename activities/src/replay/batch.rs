@@ -236,7 +236,7 @@ impl<'a> Carrier<'a> {
                         chunks.push(Chunk { index, text, payload, dense, sparse });
                     }
                     Err(reason) => {
-                        failure = Some(format!("chunk {index}: {reason}")).filter(|_| failure.is_none()).or(failure)
+                        failure.get_or_insert_with(|| format!("chunk {index}: {reason}"));
                     }
                 }
             }

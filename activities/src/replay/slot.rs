@@ -36,26 +36,44 @@ impl OpenSlot {
 
     /// Opens a slot by its scope.
     pub(crate) async fn open_scope(context: &Context, scope: SlotScope) -> Result<Self> {
-        let record = slots::get(&context.database, &scope).await?;
-        let built = record.built.as_ref().ok_or_else(|| {
+        let Recorded { profile, connection_id, collection_id, source_short_name } =
+            Recorded::read(context, scope).await?;
+        let chunker = Chunker::new(ChunkerSettings::from_profile(profile.profile.chunker.as_ref())?)?;
+        let embedder = context.embedder(profile.profile.embedder.as_ref()).await?;
+        let destination = destination(context, scope, collection_id, connection_id, &profile).await?;
+        Ok(Self { scope, collection_id, source_short_name, chunker: Arc::new(chunker), embedder, destination })
+    }
+
+    /// Opens only the destination of a slot: what needs no text must not fail for want of a model.
+    pub(crate) async fn destination(context: &Context, scope: SlotScope) -> Result<Arc<dyn Destination>> {
+        let recorded = Recorded::read(context, scope).await?;
+        destination(context, scope, recorded.collection_id, recorded.connection_id, &recorded.profile).await
+    }
+}
+
+/// What the database says about a slot that this product built.
+struct Recorded {
+    profile: CompleteProfile,
+    connection_id: Uuid,
+    collection_id: Uuid,
+    source_short_name: Option<String>,
+}
+
+impl Recorded {
+    async fn read(context: &Context, scope: SlotScope) -> Result<Self> {
+        let slot = slots::get(&context.database, &scope).await?;
+        let built = slot.built.as_ref().ok_or_else(|| {
             Error::new(
                 ErrorKind::Conflict,
                 format!("slot {} was made by the platform, so how it was built is not known", scope.slot_id),
             )
         })?;
-        let profile = CompleteProfile::from_stored(&built.profile)?;
-        let chunker = Chunker::new(ChunkerSettings::from_profile(profile.profile.chunker.as_ref())?)?;
-        let embedder = context.embedder(profile.profile.embedder.as_ref()).await?;
         let sync = platform::sync(&context.database, scope.organization_id, scope.sync_id).await?;
-        let collection_id = collection(&sync)?;
-        let destination = destination(context, scope, collection_id, record.connection_id, &profile).await?;
         Ok(Self {
-            scope,
-            collection_id,
+            profile: CompleteProfile::from_stored(&built.profile)?,
+            connection_id: slot.connection_id,
+            collection_id: collection(&sync)?,
             source_short_name: sync.source_short_name,
-            chunker: Arc::new(chunker),
-            embedder,
-            destination,
         })
     }
 }
@@ -99,7 +117,8 @@ pub(crate) fn require_kind(short_name: &str, kind: &str) -> Result<()> {
     ))
 }
 
-fn collection(sync: &platform::SyncInfo) -> Result<Uuid> {
+/// The collection a sync feeds, which every point names.
+pub(crate) fn collection(sync: &platform::SyncInfo) -> Result<Uuid> {
     sync.collection_id.ok_or_else(|| {
         Error::new(
             ErrorKind::NotFound,

@@ -9,7 +9,7 @@ use crate::database::{SlotScope, platform, slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::profile::CompleteProfile;
-use crate::replay::{destination, require_kind};
+use crate::replay::{collection, destination, require_kind};
 
 /// Largest batch: what one transaction of a destination should hold.
 const MAX_BATCH_ENTITIES: u32 = 1000;
@@ -28,12 +28,7 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
     context.embedder(profile.profile.embedder.as_ref()).await?;
 
     let sync = platform::sync(&context.database, organization_id, sync_id).await?;
-    let collection_id = sync.collection_id.ok_or_else(|| {
-        Error::new(
-            ErrorKind::NotFound,
-            format!("sync {sync_id} feeds no collection; it has no source connection, or that names none"),
-        )
-    })?;
+    let collection_id = collection(&sync)?;
     let connection = platform::destination_connection(&context.database, organization_id, connection_id).await?;
     let kind = profile.destination_kind();
     require_kind(&connection.short_name, kind)?;

@@ -16,6 +16,10 @@ pub(crate) async fn run(context: &Context, input: UndoInput) -> Result<Done> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Done {}),
         Err(error) => return Err(error),
     };
+    let operation_id = ids::operation(input.slot.as_ref())?;
+    if slot.built.is_none_or(|built| built.created_by_operation != operation_id) {
+        return Ok(Done {});
+    }
     // An operation's undo may come late; by then somebody may have promoted what it made.
     if slot.role != Some(Role::Shadow) {
         return Err(Error::new(
@@ -23,11 +27,7 @@ pub(crate) async fn run(context: &Context, input: UndoInput) -> Result<Done> {
             format!("slot {} is no longer a shadow; its points stay", scope.slot_id),
         ));
     }
-    let operation_id = ids::operation(input.slot.as_ref())?;
-    if slot.built.is_none_or(|built| built.created_by_operation != operation_id) {
-        return Ok(Done {});
-    }
-    let removed = OpenSlot::open_scope(context, scope).await?.destination.clear().await?;
+    let removed = OpenSlot::destination(context, scope).await?.clear().await?;
     tracing::info!(slot_id = %scope.slot_id, removed, "undo: the points");
     Ok(Done {})
 }

@@ -49,7 +49,7 @@ async fn travel(ctx: &Context, slot: &mut SlotRef, undo: &mut Vec<Undo>) -> Resu
             carried
         }
         None => match prepare(ctx, &request, slot, undo).await? {
-            Prepared::ToReplay(carried) => carried,
+            Prepared::ToReplay(carried) => *carried,
             Prepared::LeftEmpty(result) => return complete(ctx, slot, *result).await,
         },
     };
@@ -61,7 +61,7 @@ async fn travel(ctx: &Context, slot: &mut SlotRef, undo: &mut Vec<Undo>) -> Resu
 }
 
 enum Prepared {
-    ToReplay(Carried),
+    ToReplay(Box<Carried>),
     LeftEmpty(Box<ForkResult>),
 }
 
@@ -72,7 +72,7 @@ async fn prepare(
     slot: &mut SlotRef,
     undo: &mut Vec<Undo>,
 ) -> Result<Prepared, Stop> {
-    let options = request.options.clone().unwrap_or_default();
+    let options = request.options.unwrap_or_default();
     if options.lanes > operator::MAX_LANES {
         return Err(Stop::failed(
             ErrorKind::InvalidInput,
@@ -203,12 +203,12 @@ async fn prepare(
         ..Carried::default()
     };
     replay::begin(ctx, &carried);
-    Ok(Prepared::ToReplay(carried))
+    Ok(Prepared::ToReplay(Box::new(carried)))
 }
 
 /// Everything after the replay.
 async fn finish(ctx: &Context, request: &ForkRequest, carried: Carried) -> Result<ForkResult, Stop> {
-    let options = request.options.clone().unwrap_or_default();
+    let options = request.options.unwrap_or_default();
     let slot = Some(carried.slot.clone());
 
     gate::pass(ctx).await?;

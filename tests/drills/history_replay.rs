@@ -1,0 +1,210 @@
+//! Recorded histories replay on today's workflows; a workflow that was changed without care does not.
+//!
+//! `tests/histories` holds one history per way a journey can end, as the SDK writes them. They are never replaced when a
+//! workflow changes: running forks hold histories like them. To add the present ones:
+//! `SYNCMUX_RECORD_HISTORIES=<folder>` makes the journeys below write what they ran.
+
+mod changed_switch;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use harness::{World, WorldOptions, until};
+use proto::v1::{ForkOptions, ForkRequest};
+use serde_json::Value;
+use sync_multiplexer::temporal;
+use temporalio_client::{
+    Client, NamespacedClient as _, WorkflowCancelOptions, WorkflowExecutionInfo, WorkflowFetchHistoryOptions,
+    WorkflowHistory,
+};
+use temporalio_sdk::workflow_replayer::{
+    WorkflowReplayError, WorkflowReplayFailure, WorkflowReplayer, WorkflowReplayerOptions,
+};
+use workflows::domain::ErrorKind;
+use workflows::fork::ForkWorkflow;
+use workflows::switch::SwitchWorkflow;
+use workflows::{fork_workflow_id, switch_workflow_id};
+
+use crate::write_log::WriteLog;
+use changed_switch::ChangedSwitch;
+
+/// The ways a journey ends.
+const HISTORIES: [&str; 6] =
+    ["fork_completed", "fork_failed", "fork_cancelled", "fork_continued_as_new", "switch_completed", "switch_refused"];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("histories")
+}
+
+fn recorded(name: &str) -> Vec<u8> {
+    let file = folder().join(format!("{name}.json"));
+    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn replayer() -> WorkflowReplayer {
+    let options = WorkflowReplayerOptions::new()
+        .register_workflow::<ForkWorkflow>()
+        .and_then(|options| options.register_workflow::<SwitchWorkflow>())
+        .expect("two workflows with two names");
+    WorkflowReplayer::new(options.build()).expect("a replayer can be made")
+}
+
+async fn replay(json: &[u8]) -> Result<(), WorkflowReplayError> {
+    replayer().replay_workflow(WorkflowHistory::from_json(json).expect("a history reads")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_histories_replay() {
+    let mut names: Vec<_> = std::fs::read_dir(folder())
+        .expect("there are histories")
+        .map(|entry| entry.expect("a folder is readable").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .map(|path| path.file_stem().expect("a file has a name").to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(HISTORIES.iter().all(|name| names.iter().any(|it| it.starts_with(name))), "a way to end is missing: {names:?}");
+    for name in names {
+        replay(&recorded(&name)).await.unwrap_or_else(|error| panic!("{name} does not replay any more: {error}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_was_changed_without_care_does_not_replay() {
+    let options = WorkflowReplayerOptions::new().register_workflow::<ChangedSwitch>().expect("one workflow").build();
+    let replayer = WorkflowReplayer::new(options).expect("a replayer can be made");
+    let history = WorkflowHistory::from_json(&recorded("switch_completed")).expect("a history reads");
+    let failure = replayer.replay_workflow(history).await;
+    assert!(
+        matches!(failure, Err(WorkflowReplayError::Replay(WorkflowReplayFailure::Nondeterminism { .. }))),
+        "the change went unnoticed: {failure:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_just_ran_replays() {
+    let world = World::with(WorldOptions { entities: 202, ..WorldOptions::default() }).await;
+    let worker = world.worker();
+    let ids = world.ids;
+    let fork_id = |connection: uuid::Uuid| fork_workflow_id(&ids.sync_id.to_string(), &connection.to_string());
+    let switch_id = switch_workflow_id(&ids.sync_id.to_string());
+
+    // Few segments: a small history.
+    let options = ForkOptions { lanes: 2, batch_entities: 64, segment_entities: 80, ..ForkOptions::default() };
+    let request = ForkRequest { options: Some(options), ..world.fork_request(ids.connection_v0) };
+    let first = world.fork(&request).await.expect("the fork completes");
+    keep(&world, "fork_completed", &fork_id(ids.connection_v0), "").await;
+
+    world.switch(&world.switch_request(&first.slot_id)).await.expect("a ready slot can be promoted");
+    keep(&world, "switch_completed", &switch_id, "").await;
+    let refused = world.switch(&world.switch_request(&uuid::Uuid::nil().to_string())).await.expect_err("no such slot");
+    assert_eq!(refused.kind(), Some(ErrorKind::NotFound), "{refused}");
+    keep(&world, "switch_refused", &switch_id, "").await;
+
+    let request = ForkRequest { destination_connection_id: ids.connection_v1.to_string(), ..request };
+    let damaged = &world.entity_files()[0];
+    let sound = std::fs::read(damaged).expect("an entity is readable");
+    std::fs::write(damaged, "{ torn").expect("an entity can be damaged");
+    let strict = ForkOptions { dead_letter_budget: Some(0), ..options };
+    let failed = world.fork(&ForkRequest { options: Some(strict), ..request.clone() }).await.expect_err("over budget");
+    assert_eq!(failed.kind(), Some(ErrorKind::RejectedDocuments), "{failed}");
+    keep(&world, "fork_failed", &fork_id(ids.connection_v1), "").await;
+    std::fs::write(damaged, sound).expect("an entity can be mended");
+
+    let tiny = ForkOptions { batch_entities: 1, segment_entities: 1, ..options };
+    let long = world.fork(&ForkRequest { options: Some(tiny), ..request.clone() }).await.expect("the fork completes");
+    keep(&world, "fork_continued_as_new", &fork_id(ids.connection_v1), "").await;
+    // The execution before is too long to be kept, but it must replay.
+    let before = fetch(&world.client, &fork_id(ids.connection_v1), &long.operation_id).await;
+    replay(&before).await.expect("the first of two executions replays");
+
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_just_cancelled_replays_and_leaves_nothing() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let request = world.fork_request(world.ids.connection_v0);
+    let log = WriteLog::install(&world, &request, Duration::from_millis(300)).await;
+    let fork = world.start_fork(&request).await.expect("a fork starts");
+    log.reached(1).await;
+    fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    let cancelled = temporal::watch_fork(&fork, |_| {}).await.expect_err("it was cancelled");
+    assert_eq!(cancelled.kind(), Some(ErrorKind::Conflict), "{cancelled}");
+    let workflow_id = fork_workflow_id(&request.sync_id, &request.destination_connection_id);
+    replay(&fetch(&world.client, &workflow_id, "").await).await.expect("it replays");
+    world.done().await;
+    drop(worker);
+
+    // The same where the cancelled fork made the slot, so that there is something to undo.
+    let world = World::new().await;
+    let worker = world.worker();
+    let request = world.fork_request(world.ids.connection_v0);
+    // Nobody can write the ledger, so the replay does not end before it is cancelled.
+    let mut closed = world.database.pool().begin().await.expect("a transaction begins");
+    sqlx::query("LOCK TABLE sync_multiplexer.ledger IN SHARE MODE").execute(&mut *closed).await.expect("a lock");
+    let fork = world.start_fork(&request).await.expect("a fork starts");
+    until("a batch is written", crate::write_log::PATIENCE, async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'sync_multiplexer.ledger'::regclass AND NOT granted
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        .fetch_one(world.database.pool())
+        .await
+        .expect("the locks are readable");
+        waiting > 0
+    })
+    .await;
+    fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    closed.rollback().await.expect("the lock is given back");
+    let cancelled = temporal::watch_fork(&fork, |_| {}).await.expect_err("it was cancelled");
+    assert_eq!(cancelled.kind(), Some(ErrorKind::Conflict), "{cancelled}");
+    keep(&world, "fork_cancelled", &fork_workflow_id(&request.sync_id, &request.destination_connection_id), "").await;
+    let left: Vec<_> = world.residue().await.into_iter().filter(|(_, rows)| *rows != 0).collect();
+    assert!(left.is_empty(), "a cancelled fork left {left:?}");
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+async fn fetch(client: &Client, workflow_id: &str, run_id: &str) -> Vec<u8> {
+    WorkflowExecutionInfo::builder()
+        .namespace(client.namespace())
+        .workflow_id(workflow_id)
+        .run_id(run_id.to_owned())
+        .build()
+        .bind_untyped(client.clone())
+        .fetch_history(WorkflowFetchHistoryOptions::default())
+        .to_json()
+        .await
+        .expect("the history is readable")
+}
+
+/// Replays what just ran, without what says where it ran; and writes it down if that is wanted.
+async fn keep(world: &World, name: &str, workflow_id: &str, run_id: &str) {
+    let json = fetch(&world.client, workflow_id, run_id).await;
+    let mut history: Value = serde_json::from_slice(&json).expect("a history is JSON");
+    forget_the_machine(&mut history);
+    let json = serde_json::to_vec(&history).expect("JSON can be written");
+    replay(&json).await.unwrap_or_else(|error| panic!("{name} just ran and does not replay: {error}"));
+    if let Some(folder) = std::env::var_os("SYNCMUX_RECORD_HISTORIES") {
+        let file = PathBuf::from(folder).join(format!("{name}.json"));
+        std::fs::write(&file, json).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+}
+
+/// Replaces process ids, host names and queues of processes, which replaying does not look at.
+fn forget_the_machine(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match (name.as_str(), &mut *field) {
+                    ("identity", Value::String(text)) => "syncmux@1".clone_into(text),
+                    (_, field) => forget_the_machine(field),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_the_machine),
+        _ => {}
+    }
+}

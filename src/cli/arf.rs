@@ -18,7 +18,7 @@ use crate::output::{Failure, print_json, table};
 /// Entities read at a time.
 const READS_IN_FLIGHT: usize = 32;
 
-/// Read a raw store.
+/// Read a raw store; needs nothing else running.
 #[derive(Debug, Subcommand)]
 pub(super) enum Arf {
     /// Count entities per class, bytes, stored files, unknown classes and what cannot be decoded

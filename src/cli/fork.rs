@@ -14,9 +14,10 @@ use crate::temporal;
 
 /// Add a shadow destination to a sync and fill it from the raw store.
 ///
-/// Validates the raw store, adds the slot, fills it in checkpointed batches, verifies it and marks it ready to switch.
-/// The active slot is not touched. When it fails or is cancelled, what it made is taken back. Repeating it with the same
-/// profile continues from its checkpoints; a finished one only replays what is new.
+/// Validates the raw store, adds the slot, fills it in checkpointed batches, verifies it
+/// and marks it ready to switch. The active slot is not touched. When it fails or is
+/// cancelled, what it made is taken back. Repeating it with the same profile continues from
+/// its checkpoints; a finished one only replays what is new.
 ///
 /// The profile is a JSON or TOML file, for example:
 ///

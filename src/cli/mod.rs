@@ -44,30 +44,21 @@ pub struct Cli {
     command: Command,
 }
 
+/// Each variant is described by its own type.
+/// Each command's help is the documentation of its struct; words here would hide all but its first line.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch a real migration finish: starts Postgres, Temporal and a worker, forks, verifies, switches
     Demo(demo::Demo),
-    /// Run a worker until SIGTERM or ctrl-C
     Worker(worker::Worker),
-    /// Bring the database schema up to date; safe to repeat
     Migrate(migrate::Migrate),
-    /// Register the search attributes with Temporal; safe to repeat
     Setup(setup::Setup),
-    /// Add a shadow destination to a sync and fill it from the raw store
     Fork(fork::Fork),
-    /// Promote a ready slot; the active one becomes deprecated
     Switch(switch::Switch),
-    /// List the destinations of a sync with role, state and counts
     List(list::List),
-    /// Show operations and where they are
     Status(status::Status),
-    /// Check everything a worker needs, and say what to do about what is wrong
     Doctor(doctor::Doctor),
-    /// Read a raw store; needs nothing else running
     #[command(subcommand)]
     Arf(arf::Arf),
-    /// Start and stop the embedded Postgres and Temporal
     #[command(subcommand)]
     Stack(stack::Stack),
 }

@@ -62,7 +62,10 @@ async fn recorded_histories_replay() {
         .map(|path| path.file_stem().expect("a file has a name").to_string_lossy().into_owned())
         .collect();
     names.sort();
-    assert!(HISTORIES.iter().all(|name| names.iter().any(|it| it.starts_with(name))), "a way to end is missing: {names:?}");
+    assert!(
+        HISTORIES.iter().all(|name| names.iter().any(|it| it.starts_with(name))),
+        "a way to end is missing: {names:?}"
+    );
     for name in names {
         replay(&recorded(&name)).await.unwrap_or_else(|error| panic!("{name} does not replay any more: {error}"));
     }

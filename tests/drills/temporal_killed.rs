@@ -1,5 +1,6 @@
 //! kill -9 of the Temporal server in the middle of a replay: it comes back with its file, and the replay completes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,10 @@ use harness::{World, WorldOptions, required_env, until};
 use proto::v1::{ForkOptions, ForkRequest};
 use sync_multiplexer::stack::{TemporalServer, TemporalServerOptions};
 use sync_multiplexer::temporal;
+use temporalio_client::WorkflowFetchHistoryOptions;
+use temporalio_common::UntypedWorkflow;
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+use workflows::fork_workflow_id;
 
 use crate::moments::Moments;
 use crate::write_log::WriteLog;
@@ -65,8 +70,7 @@ async fn two_attempts_at_one_segment_do_not_hurt_each_other() {
     let (mut server, world) = private_world(folder.path(), ENTITIES).await;
     let worker = world.worker();
     // Two segments of twenty batches of more than a second: at work before, during and after the outage.
-    let options =
-        ForkOptions { lanes: LANES, batch_entities: BATCH, segment_entities: 80, ..ForkOptions::default() };
+    let options = ForkOptions { lanes: LANES, batch_entities: BATCH, segment_entities: 80, ..ForkOptions::default() };
     let request = ForkRequest { options: Some(options), ..world.fork_request(world.ids.connection_v0) };
     let log = WriteLog::install(&world, &request, Duration::from_millis(1200)).await;
     let fork = world.start_fork(&request).await.expect("a fork starts");
@@ -74,15 +78,42 @@ async fn two_attempts_at_one_segment_do_not_hurt_each_other() {
     log.reached(1).await;
     server.kill9().await.expect("our own server can be killed");
     let down = Instant::now();
-    until("the outage is longer than a heartbeat timeout", 2 * LONG_OUTAGE, async || down.elapsed() > LONG_OUTAGE).await;
+    until("the outage is longer than a heartbeat timeout", 2 * LONG_OUTAGE, async || down.elapsed() > LONG_OUTAGE)
+        .await;
     server.restart().await.expect("the server comes back with its file");
 
     let result = temporal::watch_fork(&fork, |_| {}).await.expect("the fork completes");
     assert_eq!((result.entities, result.dead_letter_count), (ENTITIES as u64, 0));
     log.assert_whole().await;
     let surplus = log.surplus_writes().await;
-    eprintln!("entities written twice: {surplus}");
+    let attempts = attempts(&world, &request).await;
+    eprintln!("attempts at the segments: {attempts:?}, entities written twice: {surplus}");
+    eprintln!("{}", worker.log());
     assert!(surplus <= i64::from(LANES * BATCH), "more than a batch per lane again: {surplus}");
     assert!(worker.stop(), "the worker outlived the server and ends well");
     world.done().await;
+}
+
+/// The last attempt at each segment, in the order of the segments.
+async fn attempts(world: &World, request: &ForkRequest) -> Vec<i32> {
+    let id = fork_workflow_id(&request.sync_id, &request.destination_connection_id);
+    let handle = world.client.get_workflow_handle::<UntypedWorkflow>(id);
+    let history = handle.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await;
+    let mut attempts = BTreeMap::new();
+    for event in history.expect("the history is readable") {
+        match event.attributes {
+            Some(Attributes::ActivityTaskScheduledEventAttributes(scheduled))
+                if scheduled.activity_type.as_ref().is_some_and(|it| it.name == "replay_segment") =>
+            {
+                attempts.insert(event.event_id, 0);
+            }
+            Some(Attributes::ActivityTaskStartedEventAttributes(started)) => {
+                if let Some(attempt) = attempts.get_mut(&started.scheduled_event_id) {
+                    *attempt = started.attempt;
+                }
+            }
+            _ => {}
+        }
+    }
+    attempts.into_values().collect()
 }

@@ -7,8 +7,7 @@ use sync_multiplexer::output::Failure;
 use workflows::domain::ErrorKind;
 
 /// The steps that note themselves in the operation's record when they begin; `replay` is noted by the end of planning.
-const STEPS: [&str; 9] =
-    ["validate", "create", "prepare", "plan", "replay", "close", "finish", "verify", "mark-ready"];
+const STEPS: [&str; 9] = ["validate", "create", "prepare", "plan", "replay", "close", "finish", "verify", "mark-ready"];
 
 /// From now on, whatever notes this step is refused by the database, in words that no retry changes.
 async fn deny(world: &World, step: &str) {
@@ -120,10 +119,11 @@ async fn a_worker_with_another_key_is_refused_before_anything_is_made() {
 async fn a_destination_that_refuses_us_leaves_nothing() {
     let world = World::new().await;
     let worker = world.worker();
-    let (server, _) = world.database_url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map_or_else(
-        || panic!("the database URL names no user"),
-        |(_, server)| (server.to_owned(), ()),
-    );
+    let (server, _) = world
+        .database_url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split_once('@'))
+        .map_or_else(|| panic!("the database URL names no user"), |(_, server)| (server.to_owned(), ()));
     world.move_destinations(&format!("postgres://nobody_{}@{server}", world.ids.sync_id.simple())).await;
     let failure = failure(&world, &world.fork_request(world.ids.connection_v0)).await;
     assert_eq!(failure.kind(), Some(ErrorKind::DestinationDenied), "{failure}");
@@ -217,8 +217,7 @@ async fn every_undo_may_come_twice_or_without_its_step() {
 
     let world = World::new().await;
     let (database, ids) = (&world.database, &world.ids);
-    let scope =
-        SlotScope { organization_id: ids.organization_id, sync_id: ids.sync_id, slot_id: Uuid::new_v4() };
+    let scope = SlotScope { organization_id: ids.organization_id, sync_id: ids.sync_id, slot_id: Uuid::new_v4() };
     let operation_id = Uuid::new_v4();
     let undone = |answer: activities::error::Result<bool>| answer.expect("an undo that finds nothing is no failure");
 

@@ -17,8 +17,7 @@ const BATCH: u32 = 8;
 const IN_HAND: i64 = (LANES * BATCH) as i64;
 
 fn request(world: &World) -> ForkRequest {
-    let options =
-        ForkOptions { lanes: LANES, batch_entities: BATCH, segment_entities: 20, ..ForkOptions::default() };
+    let options = ForkOptions { lanes: LANES, batch_entities: BATCH, segment_entities: 20, ..ForkOptions::default() };
     ForkRequest { options: Some(options), ..world.fork_request(world.ids.connection_v0) }
 }
 
@@ -62,7 +61,10 @@ async fn what_was_written_but_not_recorded_is_written_once_more() {
 
     // Nobody can write the ledger: every lane gets its batch into the slot, and then cannot record it.
     let mut closed = world.database.pool().begin().await.expect("a transaction begins");
-    sqlx::query("LOCK TABLE sync_multiplexer.ledger IN SHARE MODE").execute(&mut *closed).await.expect("the lock is free");
+    sqlx::query("LOCK TABLE sync_multiplexer.ledger IN SHARE MODE")
+        .execute(&mut *closed)
+        .await
+        .expect("the lock is free");
     let fork = world.start_fork(&request).await.expect("a fork starts");
     until("every lane wants to record a batch", PATIENCE, async || {
         let waiting: i64 = sqlx::query_scalar(

@@ -318,8 +318,7 @@ impl World {
     ///
     /// When the table cannot be read.
     pub async fn stored_entities(&self, slot: &str) -> Vec<String> {
-        let query =
-            format!("SELECT DISTINCT entity_id FROM {} ORDER BY entity_id", self.points_table(slot));
+        let query = format!("SELECT DISTINCT entity_id FROM {} ORDER BY entity_id", self.points_table(slot));
         sqlx::query_scalar(sqlx::AssertSqlSafe(query))
             .fetch_all(self.database.pool())
             .await

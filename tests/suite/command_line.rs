@@ -106,7 +106,10 @@ fn a_raw_store_is_read_with_nothing_else_running() {
     let store = fixture(&folder);
     let statistics: Value = json(&run(&mut arf(&store, "stat", &["--json"]), 0));
     assert_eq!((&statistics["entities"], &statistics["stored_files"]), (&1391.into(), &419.into()));
-    assert_eq!((&statistics["broken"], &statistics["manifest_problems"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+    assert_eq!(
+        (&statistics["broken"], &statistics["manifest_problems"]),
+        (&Value::Array(vec![]), &Value::Array(vec![]))
+    );
     let classes: BTreeMap<String, u64> = serde_json::from_value(statistics["classes"].clone()).expect("counts");
     assert_eq!(classes.values().sum::<u64>(), 1391);
     assert_eq!(classes.len(), 13, "{classes:?}");
@@ -122,8 +125,7 @@ fn a_raw_store_is_read_with_nothing_else_running() {
     for line in String::from_utf8(shown.stdout).expect("text").lines() {
         let entity: Value = serde_json::from_str(line).expect("a line is JSON");
         let fields: Vec<_> = entity.as_object().expect("an object").keys().map(String::as_str).collect();
-        let mut expected =
-            ["path", "entity_id", "class", "hash", "metadata_section", "text", "no_text", "chunks"];
+        let mut expected = ["path", "entity_id", "class", "hash", "metadata_section", "text", "no_text", "chunks"];
         expected.sort_unstable();
         let mut sorted = fields.clone();
         sorted.sort_unstable();
@@ -235,7 +237,8 @@ async fn a_migration_from_the_command_line() {
     }
     fs::write(world.store_root().join("bad.toml"), "colour = 1\npgvector = {}\n").expect("writable");
     let bad = world.store_root().join("bad.toml").to_string_lossy().into_owned();
-    let said = errors(&run(world.command().args(["fork", "--sync", &sync, "--destination", &v0, "--profile", &bad]), 2));
+    let said =
+        errors(&run(world.command().args(["fork", "--sync", &sync, "--destination", &v0, "--profile", &bad]), 2));
     assert!(said.contains("colour"), "{said}");
     world.done().await;
 }

@@ -36,10 +36,8 @@ fn json(request: &ForkRequest, camel_case: bool) -> String {
 async fn a_fork_starts_from_every_encoding_and_answers_in_readable_json() {
     let world = World::new().await;
     let worker = world.worker();
-    let asked_by = |who: &str| ForkRequest {
-        requested_by: who.to_owned(),
-        ..world.fork_request(world.ids.connection_v0)
-    };
+    let asked_by =
+        |who: &str| ForkRequest { requested_by: who.to_owned(), ..world.fork_request(world.ids.connection_v0) };
     let starts = [
         ("plain", payload("json/plain", json(&asked_by("plain"), false))),
         ("camel", payload("json/plain", json(&asked_by("camel"), true))),
@@ -61,10 +59,11 @@ async fn a_fork_starts_from_every_encoding_and_answers_in_readable_json() {
     slots.dedup();
     assert_eq!(slots.len(), 1, "all of them filled the same slot");
 
-    let asked: Vec<String> = sqlx::query_scalar("SELECT requested_by FROM sync_multiplexer.operation ORDER BY started_at")
-        .fetch_all(world.database.pool())
-        .await
-        .expect("the operations can be read");
+    let asked: Vec<String> =
+        sqlx::query_scalar("SELECT requested_by FROM sync_multiplexer.operation ORDER BY started_at")
+            .fetch_all(world.database.pool())
+            .await
+            .expect("the operations can be read");
     assert_eq!(asked, ["plain", "camel", "json protobuf", "binary protobuf"]);
     drop(worker);
     world.done().await;

@@ -52,7 +52,8 @@ async fn three_undecodable_entities_and_a_cut_off_manifest_field_are_named_and_n
     fs::write(&manifest, fields.to_string()).expect("the manifest can be written");
 
     let worker = world.worker();
-    let result = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("three broken are in the budget");
+    let result =
+        world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("three broken are in the budget");
     assert_eq!((result.state.as_str(), result.listed, result.entities, result.dead_letter_count), ("ready", 20, 17, 3));
     assert_eq!(dead_keys(&result), keys(&world, &broken));
     for letter in &result.dead_letters {
@@ -176,7 +177,10 @@ async fn strange_values_are_data_and_impossible_ones_are_named() {
     let nul_in_id = Value::Object(entity("nul\0id", "an id that no text column takes")).to_string();
     world.put_entity_text("nul id", &nul_in_id);
     let lone_surrogate_id = Value::Object(entity("LONE", "an id that is no text")).to_string();
-    world.put_entity_text("surrogate id", &lone_surrogate_id.replace("\"entity_id\":\"LONE\"", r#""entity_id":"\ud83d""#));
+    world.put_entity_text(
+        "surrogate id",
+        &lone_surrogate_id.replace("\"entity_id\":\"LONE\"", r#""entity_id":"\ud83d""#),
+    );
 
     let worker = world.worker();
     let result = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("values stop nothing");
@@ -184,7 +188,8 @@ async fn strange_values_are_data_and_impossible_ones_are_named() {
     assert_eq!((result.state.as_str(), result.listed, result.entities), ("ready", 16, 13));
     let unheard = result.gaps.iter().find(|gap| gap.what == "unknown class HologramEntity");
     assert_eq!(unheard.map(|gap| gap.count), Some(2), "{:?}", result.gaps);
-    let expected = strange.iter().map(|(id, _)| (*id).to_owned()).chain(["unheard of 1", "unheard of 2"].map(str::to_owned));
+    let expected =
+        strange.iter().map(|(id, _)| (*id).to_owned()).chain(["unheard of 1", "unheard of 2"].map(str::to_owned));
     assert_eq!(world.stored_entities(&result.slot_id).await, sorted(expected));
     drop(worker);
     world.done().await;

@@ -9,9 +9,7 @@ use harness::{AnyWorkflow, Ended, World, ended, payload, progress, signal, until
 use proto::v1::{ForkOptions, ForkRequest, Progress, Throttle};
 use sqlx::{Postgres, Transaction};
 use temporalio_client::errors::WorkflowUpdateError;
-use temporalio_client::{
-    UntypedUpdate, WorkflowCancelOptions, WorkflowExecuteUpdateOptions, WorkflowTerminateOptions,
-};
+use temporalio_client::{UntypedUpdate, WorkflowCancelOptions, WorkflowExecuteUpdateOptions, WorkflowTerminateOptions};
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 use workflows::fork_workflow_id;
@@ -197,7 +195,8 @@ async fn a_cancelled_replay_takes_everything_back() {
     let worker = world.worker();
     let replaying = at(&handle, "four lanes", |it| it.segments_in_flight == 4).await;
     // The first batches are written already; only their record waits.
-    until("points in the slot", SHORTLY, || async { world.stored_entities(&replaying.slot_id).await.len() == 20 }).await;
+    until("points in the slot", SHORTLY, || async { world.stored_entities(&replaying.slot_id).await.len() == 20 })
+        .await;
     handle.cancel(WorkflowCancelOptions::default()).await.expect("a fork can be cancelled");
     let_go(held).await;
     assert_eq!(ended(&handle).await, Ended::Cancelled);

@@ -30,11 +30,13 @@ async fn strangers(world: &World) -> Strangers {
         .await
         .expect("the seed has a source");
     let [their_organization, their_connection, other_kind] = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
-    sqlx::query("INSERT INTO public.organization (id, created_at, modified_at, name) VALUES ($1, now(), now(), 'Others')")
-        .bind(their_organization)
-        .execute(pool)
-        .await
-        .expect("another organisation can be added");
+    sqlx::query(
+        "INSERT INTO public.organization (id, created_at, modified_at, name) VALUES ($1, now(), now(), 'Others')",
+    )
+    .bind(their_organization)
+    .execute(pool)
+    .await
+    .expect("another organisation can be added");
     for (id, organization, short_name) in
         [(their_connection, their_organization, "pgvector"), (other_kind, world.ids.organization_id, "qdrant")]
     {
@@ -108,28 +110,88 @@ async fn a_wrong_fork_request_fails_by_kind_and_changes_nothing() {
     let cases: [(&str, &[&str], Value, &str, &str); 25] = [
         ("sync id", &["sync_id"], json!("nope"), "InvalidInput", "sync_id is not a UUID: \"nope\""),
         ("organisation id", &["organization_id"], json!("nope"), "InvalidInput", "organization_id is not a UUID"),
-        ("no connection", &["destination_connection_id"], json!(""), "InvalidInput", "destination_connection_id is missing"),
+        (
+            "no connection",
+            &["destination_connection_id"],
+            json!(""),
+            "InvalidInput",
+            "destination_connection_id is missing",
+        ),
         ("operation id", &["operation_id"], json!("nope"), "InvalidInput", "operation_id is not a UUID"),
         ("unknown sync", &["sync_id"], json!(unknown), "NotFound", "sync"),
         ("other organisation's sync", &["organization_id"], json!(others.their_organization), "NotFound", "sync"),
         ("unknown connection", &["destination_connection_id"], json!(unknown), "NotFound", "connection"),
-        ("other organisation's connection", &["destination_connection_id"], json!(others.their_connection), "NotFound", "connection"),
-        ("source connection", &["destination_connection_id"], json!(others.source_connection), "InvalidInput", "of type SOURCE: name a destination"),
-        ("other kind", &["destination_connection_id"], json!(others.other_kind), "InvalidInput", "name a pgvector connection"),
+        (
+            "other organisation's connection",
+            &["destination_connection_id"],
+            json!(others.their_connection),
+            "NotFound",
+            "connection",
+        ),
+        (
+            "source connection",
+            &["destination_connection_id"],
+            json!(others.source_connection),
+            "InvalidInput",
+            "of type SOURCE: name a destination",
+        ),
+        (
+            "other kind",
+            &["destination_connection_id"],
+            json!(others.other_kind),
+            "InvalidInput",
+            "name a pgvector connection",
+        ),
         ("no profile", &["profile"], json!(null), "InvalidInput", "profile is missing"),
         ("no layout", &["profile", "pgvector"], json!(null), "InvalidInput", "profile.pgvector is missing"),
         ("unknown profile key", &["profile", "colour"], json!(1), "InvalidInput", "unknown field `colour`"),
-        ("unknown layout key", &["profile", "pgvector", "ivfflat"], json!({}), "InvalidInput", "unknown field `ivfflat`"),
+        (
+            "unknown layout key",
+            &["profile", "pgvector", "ivfflat"],
+            json!({}),
+            "InvalidInput",
+            "unknown field `ivfflat`",
+        ),
         ("unknown request key", &["sync"], json!("x"), "InvalidInput", "unknown field `sync`"),
         ("small chunks", &["profile", "chunker", "max_tokens"], json!(8), "InvalidInput", "chunker.max_tokens"),
         ("large chunks", &["profile", "chunker", "max_tokens"], json!(8193), "InvalidInput", "chunker.max_tokens"),
         ("all overlap", &["profile", "chunker", "overlap_tokens"], json!(256), "InvalidInput", "overlap"),
         ("few links", &["profile", "pgvector", "hnsw"], json!({ "m": 1 }), "InvalidInput", "m"),
-        ("unknown vector type", &["profile", "pgvector", "vector_type"], json!("VECTOR_TYPE_BIT"), "InvalidInput", "VECTOR_TYPE_BIT"),
-        ("unknown model", &["profile", "embedder"], json!({ "static_table": { "model": "m" } }), "InvalidInput", "model"),
-        ("no dimensions", &["profile", "embedder"], json!({ "open_ai": { "base_url": "http://x", "model": "m" } }), "InvalidInput", "dimensions is missing"),
-        ("too many lanes", &["options", "lanes"], json!(65), "InvalidInput", "options.lanes must be at most 64, got 65"),
-        ("large batches", &["options", "batch_entities"], json!(1001), "InvalidInput", "options.batch_entities must be at most 1000"),
+        (
+            "unknown vector type",
+            &["profile", "pgvector", "vector_type"],
+            json!("VECTOR_TYPE_BIT"),
+            "InvalidInput",
+            "VECTOR_TYPE_BIT",
+        ),
+        (
+            "unknown model",
+            &["profile", "embedder"],
+            json!({ "static_table": { "model": "m" } }),
+            "InvalidInput",
+            "model",
+        ),
+        (
+            "no dimensions",
+            &["profile", "embedder"],
+            json!({ "open_ai": { "base_url": "http://x", "model": "m" } }),
+            "InvalidInput",
+            "dimensions is missing",
+        ),
+        (
+            "too many lanes",
+            &["options", "lanes"],
+            json!(65),
+            "InvalidInput",
+            "options.lanes must be at most 64, got 65",
+        ),
+        (
+            "large batches",
+            &["options", "batch_entities"],
+            json!(1001),
+            "InvalidInput",
+            "options.batch_entities must be at most 1000",
+        ),
         ("a number of the wrong type", &["options", "lanes"], json!("many"), "InvalidInput", "does not decode"),
     ];
     for (name, path, value, kind, words) in cases {

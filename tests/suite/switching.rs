@@ -176,7 +176,8 @@ async fn switches_under_other_workflow_ids_are_held_apart_by_the_database() {
     for (position, slot) in [&v0, &v1, &v0, &v1].into_iter().enumerate() {
         let request = SwitchRequest { expected_generation: Some(0), ..world.switch_request(slot) };
         let argument = payload("json/plain", serde_json::to_string(&request).expect("JSON"));
-        handles.push(world.start_any("SwitchWorkflow", &format!("{}/{position}", world.task_queue), vec![argument]).await);
+        handles
+            .push(world.start_any("SwitchWorkflow", &format!("{}/{position}", world.task_queue), vec![argument]).await);
     }
     let ends = join_all(handles.iter().map(ended)).await;
     let won = ends.iter().filter(|end| matches!(end, harness::Ended::Completed(_))).count();

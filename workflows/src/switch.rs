@@ -80,15 +80,17 @@ async fn travel(ctx: &Context) -> Result<SwitchResult, Stop> {
         state.progress.slot_id.clone_from(&request.target_slot_id);
     });
 
-    match change(ctx, &request, &operation_id).await {
+    let mut opened = false;
+    match change(ctx, &request, &operation_id, &mut opened).await {
         Ok(result) => {
             close_record(ctx, &request, &operation_id, Ok(&result)).await?;
             set_phase(ctx, "done");
             Ok(result)
         }
         Err(stop) => {
-            // The record may not exist: a request that was refused opened none. Closing then changes nothing.
-            if let Err(error) = close_record(ctx, &request, &operation_id, Err(&stop)).await
+            // A request that was refused opened no record; one under its id is another operation's.
+            if opened
+                && let Err(error) = close_record(ctx, &request, &operation_id, Err(&stop)).await
                 && !ctx.is_replaying()
             {
                 tracing::warn!(?error, "the operation's record could not be closed");
@@ -99,7 +101,13 @@ async fn travel(ctx: &Context) -> Result<SwitchResult, Stop> {
     }
 }
 
-async fn change(ctx: &Context, request: &SwitchRequest, operation_id: &str) -> Result<SwitchResult, Stop> {
+/// Makes the switch. `opened` says whether the operation's record is there to be closed, also when this fails.
+async fn change(
+    ctx: &Context,
+    request: &SwitchRequest,
+    operation_id: &str,
+    opened: &mut bool,
+) -> Result<SwitchResult, Stop> {
     gate::pass(ctx).await?;
     set_phase(ctx, "check");
     let checked = ctx
@@ -114,6 +122,7 @@ async fn change(ctx: &Context, request: &SwitchRequest, operation_id: &str) -> R
             step::short("list every blocker"),
         )
         .await?;
+    *opened = true;
     ctx.upsert_search_attributes([
         search_attributes::SYNC_ID.value_set(request.sync_id.clone()),
         search_attributes::ORGANIZATION_ID.value_set(request.organization_id.clone()),
@@ -124,7 +133,7 @@ async fn change(ctx: &Context, request: &SwitchRequest, operation_id: &str) -> R
     }
     if let Some(first) = checked.blockers.first() {
         let kind = first.kind.parse().unwrap_or(ErrorKind::Conflict);
-        let words: Vec<_> = checked.blockers.iter().map(|it| format!("{} {}", it.message, it.next_step)).collect();
+        let words: Vec<_> = checked.blockers.iter().map(|it| format!("{}: {}", it.message, it.next_step)).collect();
         return Err(Stop::failed(kind, words.join("; ")));
     }
 

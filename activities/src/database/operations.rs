@@ -134,8 +134,9 @@ pub async fn begin(database: &Database, new: &NewOperation) -> Result<Operation>
              (operation_id, organization_id, sync_id, slot_id, kind, workflow_id, run_id, requested_by, options, phase)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (operation_id) DO UPDATE
-         SET workflow_id = excluded.workflow_id, run_id = excluded.run_id, updated_at = now()
+         SET run_id = excluded.run_id, updated_at = now()
          WHERE operation.state = 'running' AND operation.run_id <> excluded.run_id
+           AND operation.workflow_id = excluded.workflow_id
            AND operation.organization_id = excluded.organization_id AND operation.sync_id = excluded.sync_id
            AND operation.kind = excluded.kind AND operation.slot_id IS NOT DISTINCT FROM excluded.slot_id",
     )
@@ -156,7 +157,11 @@ pub async fn begin(database: &Database, new: &NewOperation) -> Result<Operation>
     transaction.commit().await.during(DOING)?;
     recorded
         .filter(|operation| {
-            operation.sync_id == new.sync_id && operation.kind == new.kind && operation.slot_id == new.slot_id
+            operation.sync_id == new.sync_id
+                && operation.kind == new.kind
+                && operation.slot_id == new.slot_id
+                // The id of a workflow names what it works on: a fork to another connection is another operation.
+                && operation.workflow_id == new.workflow_id
         })
         .ok_or_else(|| {
             Error::new(

@@ -125,7 +125,7 @@ fn judge(new: &NewShadow, present: &Present) -> Result<Shadow> {
         }
         Some(Role::Deprecated) => {
             return Err(conflict(format!(
-                "connection {} is kept for a rollback (slot {slot_id}): retire that slot, or fork to another connection",
+                "connection {} is kept for a rollback (slot {slot_id}): fork to another connection",
                 new.connection_id
             )));
         }

@@ -1,6 +1,6 @@
 //! `begin_fork`: validates the request and opens the operation's record. Changes nothing else.
 
-use proto::v1::{BeginForkInput, BeginForkOutput, ForkOptions, ForkRequest, SlotRef};
+use proto::v1::{BeginForkInput, BeginForkOutput, ForkOptions, ForkRequest, ForkResult, SlotRef};
 
 use crate::chunking::ChunkerSettings;
 use crate::context::Context;
@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
     // Reads the credentials and checks the layout; connects when the destination is prepared.
     destination(context, scope, collection_id, connection_id, &profile).await?;
 
-    operations::begin(
+    let recorded = operations::begin(
         &context.database,
         &NewOperation {
             operation_id,
@@ -64,7 +64,16 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
         slot_id: slot_id.to_string(),
         operation_id: operation_id.to_string(),
     };
-    Ok(BeginForkOutput { slot: Some(slot), destination_kind: kind.to_owned() })
+    let finished = recorded.result.map(finished).transpose()?;
+    Ok(BeginForkOutput { slot: Some(slot), destination_kind: kind.to_owned(), finished })
+}
+
+/// The recorded answer of a fork that completed before.
+fn finished(result: serde_json::Value) -> Result<ForkResult> {
+    serde_json::from_value(result).map_err(|error| {
+        Error::new(ErrorKind::Internal, "the operation's recorded result is not readable by this version")
+            .with_source(error)
+    })
 }
 
 fn validate_options(options: Option<&ForkOptions>) -> Result<()> {

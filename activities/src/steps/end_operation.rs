@@ -18,6 +18,10 @@ pub(crate) async fn run(context: &Context, input: EndOperationInput) -> Result<D
         "cancelled" => Outcome::Cancelled,
         other => return Err(Error::new(ErrorKind::Internal, format!("an operation cannot end as {other:?}"))),
     };
+    // A failed or cancelled operation keeps the phase it was in: that is where to look.
+    if let Outcome::Completed(_) = outcome {
+        operations::set_phase(&context.database, organization_id, operation_id, "done").await?;
+    }
     operations::end(&context.database, organization_id, operation_id, &outcome).await?;
     Ok(Done {})
 }

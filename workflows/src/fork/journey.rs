@@ -51,6 +51,7 @@ async fn travel(ctx: &Context, slot: &mut SlotRef, undo: &mut Vec<Undo>) -> Resu
         None => match prepare(ctx, &request, slot, undo).await? {
             Prepared::ToReplay(carried) => *carried,
             Prepared::LeftEmpty(result) => return complete(ctx, slot, *result).await,
+            Prepared::Finished(result) => return Ok(*result),
         },
     };
 
@@ -63,6 +64,8 @@ async fn travel(ctx: &Context, slot: &mut SlotRef, undo: &mut Vec<Undo>) -> Resu
 enum Prepared {
     ToReplay(Box<Carried>),
     LeftEmpty(Box<ForkResult>),
+    /// The operation was repeated after its end: the answer it had.
+    Finished(Box<ForkResult>),
 }
 
 /// Everything up to the plan.
@@ -110,6 +113,11 @@ async fn prepare(
         search_attributes::OPERATION.value_set("fork".to_owned()),
         search_attributes::DESTINATION_KIND.value_set(begun.destination_kind.clone()),
     ]);
+
+    if let Some(finished) = begun.finished {
+        set_phase(ctx, "done");
+        return Ok(Prepared::Finished(Box::new(finished)));
+    }
 
     let mut gaps = Vec::new();
     if !options.without_replay {

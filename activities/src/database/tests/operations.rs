@@ -81,6 +81,7 @@ async fn an_id_belongs_to_one_operation() {
     let others = [
         NewOperation { kind: OperationKind::Retire, run_id: "run-9".into(), ..new.clone() },
         NewOperation { slot_id: Some(Uuid::now_v7()), run_id: "run-9".into(), ..new.clone() },
+        NewOperation { workflow_id: "fork/s/d".into(), run_id: "run-9".into(), ..new.clone() },
     ];
     for other in &others {
         assert_eq!(operations::begin(world.database(), other).await.unwrap_err().kind(), ErrorKind::Conflict);

@@ -9,7 +9,7 @@ mod changed_switch;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::{World, WorldOptions, until};
+use harness::{World, WorldOptions};
 use proto::v1::{ForkOptions, ForkRequest};
 use serde_json::Value;
 use sync_multiplexer::temporal;
@@ -25,12 +25,16 @@ use workflows::fork::ForkWorkflow;
 use workflows::switch::SwitchWorkflow;
 use workflows::{fork_workflow_id, switch_workflow_id};
 
+use crate::closed_ledger::ClosedLedger;
 use crate::write_log::WriteLog;
 use changed_switch::ChangedSwitch;
 
 /// The ways a journey ends.
 const HISTORIES: [&str; 6] =
     ["fork_completed", "fork_failed", "fork_cancelled", "fork_continued_as_new", "switch_completed", "switch_refused"];
+
+/// 60 entities, 20 in a segment.
+const SEGMENTS_OF_A_WORLD: u32 = 3;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("histories")
@@ -129,43 +133,41 @@ async fn what_was_just_cancelled_replays_and_leaves_nothing() {
     let world = World::new().await;
     let worker = world.worker();
     let request = world.fork_request(world.ids.connection_v0);
-    let log = WriteLog::install(&world, &request, Duration::from_millis(300)).await;
+    // The replay does not end before it is cancelled: none of its batches can be recorded.
+    let closed = ClosedLedger::of(&world).await;
     let fork = world.start_fork(&request).await.expect("a fork starts");
-    log.reached(1).await;
+    closed.waited_for_by(SEGMENTS_OF_A_WORLD).await;
     fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
-    let cancelled = temporal::watch_fork(&fork, |_| {}).await.expect_err("it was cancelled");
-    assert_eq!(cancelled.kind(), Some(ErrorKind::Conflict), "{cancelled}");
-    let workflow_id = fork_workflow_id(&request.sync_id, &request.destination_connection_id);
-    replay(&fetch(&world.client, &workflow_id, "").await).await.expect("it replays");
-    world.done().await;
-    drop(worker);
-
-    // The same where the cancelled fork made the slot, so that there is something to undo.
-    let world = World::new().await;
-    let worker = world.worker();
-    let request = world.fork_request(world.ids.connection_v0);
-    // Nobody can write the ledger, so the replay does not end before it is cancelled.
-    let mut closed = world.database.pool().begin().await.expect("a transaction begins");
-    sqlx::query("LOCK TABLE sync_multiplexer.ledger IN SHARE MODE").execute(&mut *closed).await.expect("a lock");
-    let fork = world.start_fork(&request).await.expect("a fork starts");
-    until("a batch is written", crate::write_log::PATIENCE, async || {
-        let waiting: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_locks WHERE relation = 'sync_multiplexer.ledger'::regclass AND NOT granted
-               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        )
-        .fetch_one(world.database.pool())
-        .await
-        .expect("the locks are readable");
-        waiting > 0
-    })
-    .await;
-    fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
-    closed.rollback().await.expect("the lock is given back");
+    closed.open().await;
     let cancelled = temporal::watch_fork(&fork, |_| {}).await.expect_err("it was cancelled");
     assert_eq!(cancelled.kind(), Some(ErrorKind::Conflict), "{cancelled}");
     keep(&world, "fork_cancelled", &fork_workflow_id(&request.sync_id, &request.destination_connection_id), "").await;
     let left: Vec<_> = world.residue().await.into_iter().filter(|(_, rows)| *rows != 0).collect();
     assert!(left.is_empty(), "a cancelled fork left {left:?}");
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_continuation_replays_and_keeps_what_is_there() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let request = world.fork_request(world.ids.connection_v0);
+    let log = WriteLog::install(&world, &request, Duration::from_millis(300)).await;
+    let fork = world.start_fork(&request).await.expect("a fork starts");
+    let carried = log.reached(1).await;
+    fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    let cancelled = temporal::watch_fork(&fork, |_| {}).await.expect_err("it was cancelled");
+    assert_eq!(cancelled.kind(), Some(ErrorKind::Conflict), "{cancelled}");
+    let workflow_id = fork_workflow_id(&request.sync_id, &request.destination_connection_id);
+    replay(&fetch(&world.client, &workflow_id, "").await).await.expect("it replays");
+
+    let rest = world.fork(&request).await.expect("the slot can be continued");
+    assert!(rest.unchanged >= carried, "{} of {carried} entities were kept", rest.unchanged);
+    assert_eq!(rest.unchanged + rest.entities, 60);
+    log.assert_whole().await;
+    let surplus = log.surplus_writes().await;
+    assert!(surplus <= i64::from(SEGMENTS_OF_A_WORLD) * 8, "more than a batch per lane again: {surplus}");
     assert!(worker.stop(), "the worker ends well");
     world.done().await;
 }
@@ -203,6 +205,7 @@ fn forget_the_machine(value: &mut Value) {
             for (name, field) in fields {
                 match (name.as_str(), &mut *field) {
                     ("identity", Value::String(text)) => "syncmux@1".clone_into(text),
+                    ("name", Value::String(text)) if text.starts_with("syncmux@") => "syncmux@1-queue".clone_into(text),
                     (_, field) => forget_the_machine(field),
                 }
             }

@@ -2,15 +2,17 @@
 //!
 //! | file | drill |
 //! |---|---|
-//! | `worker_killed`, `sigterm` | a worker is killed, or asked to stop, in the middle of a replay |
+//! | `worker_killed`, `sigterm` | a worker is killed, frozen, or asked to stop, in the middle of a replay |
 //! | `temporal_killed` | the Temporal server is killed and started again |
 //! | `postgres_cut` | every connection to Postgres is cut, again and again |
 //! | `unwind` | every step of a fork fails for good: nothing is left, nothing of others is taken |
 //! | `continue_as_new` | a fork that is longer than one history |
 //! | `history_replay` | recorded histories replay; a changed workflow does not |
 //!
-//! `write_log` counts what was written how often, `moments` chooses when to strike.
+//! `write_log` counts what was written how often, `moments` chooses when to strike, `closed_ledger` stops a replay at its
+//! most delicate point.
 
+mod closed_ledger;
 mod continue_as_new;
 mod history_replay;
 mod moments;

@@ -88,7 +88,6 @@ async fn two_attempts_at_one_segment_do_not_hurt_each_other() {
     let surplus = log.surplus_writes().await;
     let attempts = attempts(&world, &request).await;
     eprintln!("attempts at the segments: {attempts:?}, entities written twice: {surplus}");
-    eprintln!("{}", worker.log());
     assert!(surplus <= i64::from(LANES * BATCH), "more than a batch per lane again: {surplus}");
     assert!(worker.stop(), "the worker outlived the server and ends well");
     world.done().await;

@@ -1,10 +1,14 @@
 //! Every step of a fork fails for good, and what the fork had made is gone; what others had made is not.
 
-use harness::World;
-use proto::v1::{ForkOptions, ForkRequest};
+use harness::{World, until};
+use proto::v1::{ForkOptions, ForkRequest, SlotState};
 use sqlx::AssertSqlSafe;
 use sync_multiplexer::output::Failure;
+use sync_multiplexer::temporal;
+use temporalio_client::WorkflowCancelOptions;
 use workflows::domain::ErrorKind;
+
+use crate::write_log::PATIENCE;
 
 /// The steps that note themselves in the operation's record when they begin; `replay` is noted by the end of planning.
 const STEPS: [&str; 9] = ["validate", "create", "prepare", "plan", "replay", "close", "finish", "verify", "mark-ready"];
@@ -119,11 +123,7 @@ async fn a_worker_with_another_key_is_refused_before_anything_is_made() {
 async fn a_destination_that_refuses_us_leaves_nothing() {
     let world = World::new().await;
     let worker = world.worker();
-    let (server, _) = world
-        .database_url
-        .split_once("://")
-        .and_then(|(_, rest)| rest.split_once('@'))
-        .map_or_else(|| panic!("the database URL names no user"), |(_, server)| (server.to_owned(), ()));
+    let (_, server) = world.database_url.split_once('@').expect("the database URL names a user");
     world.move_destinations(&format!("postgres://nobody_{}@{server}", world.ids.sync_id.simple())).await;
     let failure = failure(&world, &world.fork_request(world.ids.connection_v0)).await;
     assert_eq!(failure.kind(), Some(ErrorKind::DestinationDenied), "{failure}");
@@ -255,4 +255,39 @@ async fn every_undo_may_come_twice_or_without_its_step() {
     );
     assert_clean_slate(&world.residue().await, "every undo, twice");
     world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_to_an_unreachable_destination_can_be_cancelled() {
+    let world = World::new().await;
+    let worker = world.worker();
+    world.move_destinations("postgres://nobody@127.0.0.1:1/nowhere").await;
+    let mut request = world.fork_request(world.ids.connection_v0);
+    request.options = Some(ForkOptions { undo_limit_seconds: 3, ..ForkOptions::default() });
+    let fork = world.start_fork(&request).await.expect("a fork starts");
+    until("the destination is being prepared", PATIENCE, async || {
+        last_phase(&world).await.as_deref() == Some("prepare")
+    })
+    .await;
+    fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    let ended = tokio::time::timeout(PATIENCE, temporal::watch_fork(&fork, |_| {})).await;
+    let words = ended.expect("a cancelled fork ends").expect_err("it was cancelled").to_string();
+    assert!(words.contains("cancelled, but the points were not removed"), "{words}");
+
+    // What could not be looked at stays on record, and can be continued once the destination is back.
+    let listed = world.list();
+    assert_eq!(listed.slots.iter().map(|slot| slot.state()).collect::<Vec<_>>(), [SlotState::Empty]);
+    world.move_destinations(&world.database_url.clone()).await;
+    let result = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the next fork completes");
+    assert!(result.continued, "it goes on with the slot that stayed");
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+/// The step that the newest operation is at.
+async fn last_phase(world: &World) -> Option<String> {
+    sqlx::query_scalar("SELECT phase FROM sync_multiplexer.operation ORDER BY started_at DESC LIMIT 1")
+        .fetch_optional(world.database.pool())
+        .await
+        .expect("the operations are readable")
 }

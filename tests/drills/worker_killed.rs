@@ -1,11 +1,17 @@
-//! kill -9 of the worker in the middle of a replay: another goes on, nothing is lost, and little is done twice.
+//! The worker is killed (SIGKILL) or frozen (SIGSTOP) in the middle of a replay: another goes on, nothing is lost, and
+//! little is done twice.
 
 use std::time::Duration;
 
 use harness::{World, WorldOptions, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use proto::v1::{ForkOptions, ForkRequest};
 use sync_multiplexer::temporal;
+use temporalio_client::WorkflowDescribeOptions;
+use temporalio_common::protos::temporal::api::enums::v1::PendingActivityState;
 
+use crate::closed_ledger::ClosedLedger;
 use crate::moments::Moments;
 use crate::write_log::{PATIENCE, WriteLog};
 
@@ -59,28 +65,12 @@ async fn what_was_written_but_not_recorded_is_written_once_more() {
     let request = request(&world);
     let log = WriteLog::install(&world, &request, Duration::ZERO).await;
 
-    // Nobody can write the ledger: every lane gets its batch into the slot, and then cannot record it.
-    let mut closed = world.database.pool().begin().await.expect("a transaction begins");
-    sqlx::query("LOCK TABLE sync_multiplexer.ledger IN SHARE MODE")
-        .execute(&mut *closed)
-        .await
-        .expect("the lock is free");
+    let closed = ClosedLedger::of(&world).await;
     let fork = world.start_fork(&request).await.expect("a fork starts");
-    until("every lane wants to record a batch", PATIENCE, async || {
-        let waiting: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_locks
-             WHERE relation = 'sync_multiplexer.ledger'::regclass AND NOT granted
-               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        )
-        .fetch_one(world.database.pool())
-        .await
-        .expect("the locks are readable");
-        waiting == i64::from(LANES)
-    })
-    .await;
+    closed.waited_for_by(LANES).await;
     worker.kill9();
     log.next_round().await;
-    closed.rollback().await.expect("the lock is given back");
+    closed.open().await;
 
     let worker = world.worker();
     let result = temporal::watch_fork(&fork, |_| {}).await.expect("the fork completes");
@@ -88,5 +78,41 @@ async fn what_was_written_but_not_recorded_is_written_once_more() {
     log.assert_whole().await;
     assert_eq!(log.repeated().await, [IN_HAND], "each lane repeats the batch it had in hand, and nothing else");
     assert!(worker.stop(), "the last worker ends well");
+    world.done().await;
+}
+
+/// A frozen worker is taken for dead, and is not: when it wakes up, it goes on with what another attempt works on by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_wakes_up_late_does_no_harm() {
+    let mut moments = Moments::new("a_worker_that_wakes_up_late_does_no_harm");
+    let world = World::with(WorldOptions { entities: ENTITIES, ..WorldOptions::default() }).await;
+    let frozen = world.worker();
+    // A segment per lane, so that both workers have the same ones in hand for long.
+    let options = ForkOptions { segment_entities: 60, ..request(&world).options.unwrap_or_default() };
+    let request = ForkRequest { options: Some(options), ..request(&world) };
+    let log = WriteLog::install(&world, &request, Duration::from_millis(500)).await;
+    let fork = world.start_fork(&request).await.expect("a fork starts");
+
+    let passed = log.reached(moments.pick(1..ENTITIES as u64 / 3)).await;
+    let pid = Pid::from_raw(i32::try_from(frozen.pid()).expect("a process id fits"));
+    kill(pid, Signal::SIGSTOP).expect("our own child can be frozen");
+    let worker = world.worker();
+    until("a second attempt at every segment", PATIENCE, async || {
+        let description = fork.describe(WorkflowDescribeOptions::default()).await.expect("Temporal answers");
+        let pending = &description.raw_description.pending_activities;
+        let again = |it: i32| PendingActivityState::try_from(it) == Ok(PendingActivityState::Started);
+        pending.iter().filter(|it| it.attempt > 1 && again(it.state)).count() == LANES as usize
+    })
+    .await;
+    kill(pid, Signal::SIGCONT).expect("our own child can be woken");
+
+    let result = temporal::watch_fork(&fork, |_| {}).await.expect("the fork completes");
+    assert_eq!((result.entities, result.dead_letter_count), (ENTITIES as u64, 0));
+    log.assert_whole().await;
+    let surplus = log.surplus_writes().await;
+    eprintln!("frozen after {passed} entities, written twice: {surplus}");
+    assert!(surplus <= IN_HAND, "more than a batch per lane again: {surplus}");
+    assert!(frozen.stop(), "the worker that was frozen ends well");
+    assert!(worker.stop(), "the other worker ends well");
     world.done().await;
 }

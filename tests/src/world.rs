@@ -6,6 +6,7 @@ use std::str::FromStr as _;
 
 use activities::credentials::CredentialReader;
 use activities::database::Database;
+use activities::{Activities, Settings};
 use proto::v1::profile::Destination;
 use proto::v1::{
     Chunker, ForkOptions, ForkRequest, ForkResult, ListResult, PgvectorLayout, Profile, SwitchRequest, SwitchResult,
@@ -206,6 +207,23 @@ impl World {
             .execute(self.database.pool())
             .await
             .expect("the credentials can be changed");
+    }
+
+    /// The activities in this process, with a worker's settings.
+    ///
+    /// # Panics
+    ///
+    /// When the database does not answer.
+    pub async fn activities(&self) -> Activities {
+        let settings = Settings {
+            database_url: self.database_url.clone().into(),
+            database_connections: 4,
+            store_url: self.folder.to_string_lossy().into_owned(),
+            encryption_key: Some(self.encryption_key.clone().into()),
+            model_dir: Some(required_env("SYNCMUX_MODEL_DIR").into()),
+            embeddings_api_key: None,
+        };
+        Activities::connect(settings).await.expect("the activities connect")
     }
 
     /// Starts a worker process on this world's queue.

@@ -136,7 +136,7 @@ async fn another_profile_or_a_slot_in_use_is_a_conflict_with_a_way_out() {
     let second = world.fork(&world.fork_request(world.ids.connection_v1)).await.expect("the other connection is free");
     world.switch(&world.switch_request(&second.slot_id)).await.expect("the slot is ready");
     let words = conflict(&world, &request).await;
-    assert!(words.contains("kept for a rollback") && words.contains("retire that slot"), "{words}");
+    assert!(words.contains("kept for a rollback") && words.contains("fork to another connection"), "{words}");
     let roles: Vec<_> = world.list().slots.iter().map(|slot| (slot.role(), slot.entities)).collect();
     assert_eq!(roles, [(Role::Active, 60), (Role::Deprecated, 60)]);
     drop(worker);
@@ -167,5 +167,25 @@ async fn the_same_operation_twice_is_one_operation() {
     assert!(words.contains("choose a new one"), "{words}");
     assert_eq!(world.list().slots.len(), 1, "the id of another operation makes nothing");
     drop(worker);
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_operation_answers_its_failure_again() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let manifest = world.store().join("manifest.json");
+    let whole = std::fs::read(&manifest).expect("the manifest is readable");
+    std::fs::remove_file(&manifest).expect("the manifest can be removed");
+    let operation_id = Uuid::new_v4().to_string();
+    let request = ForkRequest { operation_id, ..world.fork_request(world.ids.connection_v0) };
+    let first = world.fork(&request).await.expect_err("a store without a manifest is refused");
+
+    std::fs::write(&manifest, whole).expect("the manifest can be put back");
+    let again = world.fork(&request).await.expect_err("one id is one operation");
+    assert_eq!(again.kind(), first.kind());
+    assert!(again.to_string().contains("failed before") && again.to_string().contains("new operation id"), "{again}");
+    world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("another operation completes");
+    assert!(worker.stop(), "the worker ends well");
     world.done().await;
 }

@@ -209,3 +209,42 @@ async fn what_lies_beside_the_entities_is_no_entity() {
     drop(worker);
     world.done().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_objects_with_one_entity_id_the_one_under_its_own_name_is_carried() {
+    let world = World::with(WorldOptions { entities: 10, ..WorldOptions::default() }).await;
+    world.put_entity("twin", "what the object under its own name says");
+    let twin = fs::read_to_string(world.entity_file("twin")).expect("an entity can be read");
+    world.put_entity_text("another name", &twin.replace("under its own name", "under another name"));
+    let worker = world.worker();
+    let result = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("a copy stops nobody");
+    assert_eq!((result.state.as_str(), result.listed, result.entities), ("ready", 12, 11), "{result:?}");
+    assert_eq!(dead_keys(&result), ["another name.json"]);
+    assert_eq!(result.dead_letters[0].message, "its entity id is that of twin.json, which is carried over instead");
+    let query = format!("SELECT text FROM {} WHERE entity_id = 'twin'", world.points_table(&result.slot_id));
+    let texts: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+        .fetch_all(world.database.pool())
+        .await
+        .expect("the slot can be read");
+    assert!(texts.iter().all(|text| text.contains("under its own name")) && texts.len() == 1, "{texts:?}");
+    let mut expected = world.entity_ids.clone();
+    expected.push("twin".to_owned());
+    assert_eq!(world.stored_entities(&result.slot_id).await, sorted(expected));
+    drop(worker);
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_under_another_name_is_carried_and_counted() {
+    let world = World::with(WorldOptions { entities: 10, ..WorldOptions::default() }).await;
+    world.put_entity("moved", "renamed by hand");
+    fs::rename(world.entity_file("moved"), world.entity_file("another name")).expect("a file can be renamed");
+    let worker = world.worker();
+    let result = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("a name stops nobody");
+    assert_eq!((result.listed, result.entities, result.dead_letter_count), (11, 11, 0), "{result:?}");
+    let named = result.gaps.iter().find(|gap| gap.what == "object whose name is not that of its entity id");
+    assert_eq!(named.map(|gap| gap.count), Some(1), "{:?}", result.gaps);
+    assert!(world.stored_entities(&result.slot_id).await.contains(&"moved".to_owned()));
+    drop(worker);
+    world.done().await;
+}

@@ -63,7 +63,7 @@ async fn what_cannot_be_promoted_is_refused_with_the_reason() {
         .execute(world.database.pool())
         .await
         .expect("a state can be set");
-    refused(&world, &switch(&v1), ErrorKind::Conflict, "is still being built; wait for its fork").await;
+    refused(&world, &switch(&v1), ErrorKind::Conflict, "is still being built: wait for its fork").await;
 
     let active = SwitchRequest { expected_active_slot_id: v1.clone(), ..switch(&v0) };
     refused(&world, &active, ErrorKind::Conflict, "the active slot is none, not").await;

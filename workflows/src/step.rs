@@ -28,9 +28,19 @@ pub(crate) fn long(summary: String) -> ActivityOptions {
         .build()
 }
 
-/// Undo and book-keeping that must also run after a cancellation: a detached token.
+/// Book-keeping that must also run after a cancellation: a detached token.
 pub(crate) fn detached(summary: &str) -> ActivityOptions {
-    ActivityOptions::with_start_to_close_timeout(Duration::from_secs(600))
+    ActivityOptions::with_start_to_close_timeout(Duration::from_secs(60))
+        .cancellation_token(WorkflowCancellationToken::new())
+        .retry_policy(retries())
+        .summary(summary.to_owned())
+        .build()
+}
+
+/// Taking something back: detached too, but bounded. Whoever cancels because a destination is away must not have to wait
+/// until it is back.
+pub(crate) fn undo(summary: &str, limit: Duration) -> ActivityOptions {
+    ActivityOptions::with_schedule_to_close_timeout(limit)
         .heartbeat_timeout(HEARTBEAT_TIMEOUT)
         .cancellation_token(WorkflowCancellationToken::new())
         .retry_policy(retries())

@@ -1,8 +1,8 @@
 //! Working through a plan: reading a segment, and moving its cursor.
 //!
 //! The cursor here is the one of record. It moves in the same transaction that writes the ledger, after the destination
-//! acknowledged, and only from where the caller believes it to be: of two attempts at a segment one goes on, the other is
-//! told. What the cursor passes is accounted for entry by entry.
+//! acknowledged, only from where the caller believes it to be, and only for the attempt that claimed the segment last: of
+//! two attempts at a segment one goes on, the other is told. What the cursor passes is accounted for entry by entry.
 
 use std::collections::BTreeMap;
 
@@ -94,6 +94,62 @@ struct Cursor {
     entry_count: u32,
     #[sqlx(try_from = "i32")]
     next_index: u32,
+    claim: Option<Uuid>,
+}
+
+#[derive(sqlx::FromRow)]
+struct SegmentRow {
+    entries: Vec<u8>,
+    #[sqlx(flatten)]
+    cursor: Cursor,
+    #[sqlx(flatten)]
+    counters: Counters,
+}
+
+impl SegmentRow {
+    fn decode(self) -> Result<Segment> {
+        Ok(Segment {
+            entries: segment_entries::decode(&self.entries, self.cursor.entry_count as usize)?,
+            next_index: self.cursor.next_index,
+            counters: self.counters,
+        })
+    }
+}
+
+/// Claims a segment for one attempt and reads it. From then on nobody else moves its cursor, until somebody claims it again;
+/// what another attempt is recording right now is waited for.
+///
+/// `claim` is an id that no other attempt has.
+///
+/// # Errors
+/// `NotFound` when the slot's current plan has no such segment.
+pub async fn claim(
+    database: &Database,
+    scope: &SlotScope,
+    plan_id: Uuid,
+    segment_no: u32,
+    claim: Uuid,
+) -> Result<Segment> {
+    let row: Option<SegmentRow> = sqlx::query_as(
+        "UPDATE sync_multiplexer.segment
+         SET claim = $6
+         FROM sync_multiplexer.plan
+         WHERE segment.plan_id = $1 AND segment.segment_no = $2
+           AND plan.plan_id = segment.plan_id AND plan.organization_id = segment.organization_id
+           AND plan.slot_id = $3 AND plan.sync_id = $4 AND plan.organization_id = $5
+         RETURNING segment.entries, segment.entry_count, segment.next_index, segment.claim, segment.entities,
+                   segment.points, segment.textless, segment.dead_letters, segment.vanished",
+    )
+    .bind(plan_id)
+    .bind(i64::from(segment_no))
+    .bind(scope.slot_id)
+    .bind(scope.sync_id)
+    .bind(scope.organization_id)
+    .bind(claim)
+    .fetch_optional(database.pool())
+    .await
+    .during("claiming the segment")?;
+    row.ok_or_else(|| not_found(plan_id, segment_no))?.decode()
 }
 
 /// Reads a segment with its cursor.
@@ -101,17 +157,9 @@ struct Cursor {
 /// # Errors
 /// `NotFound` when the slot's current plan has no such segment.
 pub async fn read(database: &Database, scope: &SlotScope, plan_id: Uuid, segment_no: u32) -> Result<Segment> {
-    #[derive(sqlx::FromRow)]
-    struct Row {
-        entries: Vec<u8>,
-        #[sqlx(flatten)]
-        cursor: Cursor,
-        #[sqlx(flatten)]
-        counters: Counters,
-    }
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT segment.entries, segment.entry_count, segment.next_index, segment.entities, segment.points,
-                segment.textless, segment.dead_letters, segment.vanished
+    let row: Option<SegmentRow> = sqlx::query_as(
+        "SELECT segment.entries, segment.entry_count, segment.next_index, segment.claim, segment.entities,
+                segment.points, segment.textless, segment.dead_letters, segment.vanished
          FROM sync_multiplexer.segment
          JOIN sync_multiplexer.plan USING (plan_id, organization_id)
          WHERE plan_id = $1 AND segment.segment_no = $2
@@ -125,30 +173,36 @@ pub async fn read(database: &Database, scope: &SlotScope, plan_id: Uuid, segment
     .fetch_optional(database.pool())
     .await
     .during("reading the segment")?;
-    let row = row.ok_or_else(|| not_found(plan_id, segment_no))?;
-    Ok(Segment {
-        entries: segment_entries::decode(&row.entries, row.cursor.entry_count as usize)?,
-        next_index: row.cursor.next_index,
-        counters: row.counters,
-    })
+    row.ok_or_else(|| not_found(plan_id, segment_no))?.decode()
 }
 
 /// Records a batch that the destination acknowledged and moves the cursor over it, in one transaction.
 ///
+/// `claim` is what the caller [claimed](claim) the segment with; `None` for a segment that nobody claimed.
+///
 /// # Errors
-/// `NotFound` when the slot's current plan has no such segment; `Conflict` when the cursor is not at `from_index`: another
-/// attempt works on the segment, and nothing was recorded; `Internal` when the record does not account for every entry.
+/// `NotFound` when the slot's current plan has no such segment; `Unavailable` when another attempt has claimed the segment
+/// since: this one ends, and should it be the one that counts, its retry claims the segment again; `Conflict` when the
+/// cursor is not at `from_index`; `Internal` when the record does not account for every entry. After any of them nothing
+/// was recorded.
 pub async fn checkpoint(
     database: &Database,
     scope: &SlotScope,
     plan_id: Uuid,
     segment_no: u32,
+    claim: Option<Uuid>,
     from_index: u32,
     batch: &BatchRecord,
 ) -> Result<()> {
     const DOING: &str = "recording the batch";
     let mut transaction = database.pool().begin().await.during(DOING)?;
     let cursor = lock(&mut transaction, scope, plan_id, segment_no).await?;
+    if cursor.claim != claim {
+        return Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("another attempt took over segment {segment_no} of plan {plan_id}"),
+        ));
+    }
     if cursor.next_index != from_index {
         return Err(Error::new(
             ErrorKind::Conflict,
@@ -227,7 +281,7 @@ pub async fn totals(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Re
 /// Locks the segment against other attempts, until the end of the transaction.
 async fn lock(connection: &mut PgConnection, scope: &SlotScope, plan_id: Uuid, segment_no: u32) -> Result<Cursor> {
     sqlx::query_as(
-        "SELECT segment.entry_count, segment.next_index
+        "SELECT segment.entry_count, segment.next_index, segment.claim
          FROM sync_multiplexer.segment
          JOIN sync_multiplexer.plan USING (plan_id, organization_id)
          WHERE plan_id = $1 AND segment.segment_no = $2

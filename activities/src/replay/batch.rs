@@ -189,6 +189,12 @@ impl<'a> Carrier<'a> {
                     return Ok(Read::Nothing(Outcome::dead(listed, letter)));
                 }
             };
+            if let Some(twin) = self.twin(&listed.key, entity.entity_id()).await? {
+                let reason = format!("its entity id is that of {twin}, which is carried over instead");
+                let id = entity.entity_id().to_owned();
+                let letter = dead_letter(&listed, id, Stage::Decode, ErrorKind::RawStoreInvalid, reason);
+                return Ok(Read::Nothing(Outcome::dead(listed, letter)));
+            }
             let Some(path) = entity.stored_file().filter(|_| entity.kind().is_file()) else {
                 return Ok(Read::Entity(listed, Box::new(entity), None));
             };
@@ -205,6 +211,21 @@ impl<'a> Carrier<'a> {
             }
         }
         Err(Error::new(ErrorKind::Internal, "reading an entity ended without an answer"))
+    }
+
+    /// The object that has the name of `entity_id`, when `key` is another one and that one exists. The platform keeps one
+    /// object per id; a second one is a copy that somebody made, and carrying both would write one over the other.
+    async fn twin(&self, key: &str, entity_id: &str) -> Result<Option<String>> {
+        let name = entity_file_name(entity_id);
+        if key == name {
+            return Ok(None);
+        }
+        match self.store.read_entity(&name).await {
+            Ok(_) | Err(ReadError::Undecodable { .. } | ReadError::TooLarge { .. }) => Ok(Some(name)),
+            // A name that no store takes is no object either.
+            Err(ReadError::Vanished { .. } | ReadError::Refused { .. }) => Ok(None),
+            Err(error @ ReadError::Failed(_)) => Err(error.into()),
+        }
     }
 
     /// Embeds all chunks of the batch in one call. An entity with a chunk that cannot be embedded is a dead letter.

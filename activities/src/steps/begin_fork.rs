@@ -4,7 +4,7 @@ use proto::v1::{BeginForkInput, BeginForkOutput, ForkOptions, ForkRequest, ForkR
 
 use crate::chunking::ChunkerSettings;
 use crate::context::Context;
-use crate::database::operations::{self, NewOperation, OperationKind};
+use crate::database::operations::{self, NewOperation, OperationKind, OperationState};
 use crate::database::{SlotScope, platform, slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
@@ -64,6 +64,24 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
         slot_id: slot_id.to_string(),
         operation_id: operation_id.to_string(),
     };
+    // One id is one operation, and it ends once: a repetition gets the answer there was.
+    match recorded.state {
+        OperationState::Running | OperationState::Completed => {}
+        OperationState::Failed => {
+            let kind = recorded.error_kind.and_then(|kind| kind.parse().ok()).unwrap_or(ErrorKind::Internal);
+            let message = recorded.error_message.unwrap_or_default();
+            return Err(Error::new(
+                kind,
+                format!("this operation failed before: {message}; try again under a new operation id"),
+            ));
+        }
+        OperationState::Cancelled => {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("operation {operation_id} was cancelled; try again under a new operation id"),
+            ));
+        }
+    }
     let finished = recorded.result.map(finished).transpose()?;
     Ok(BeginForkOutput { slot: Some(slot), destination_kind: kind.to_owned(), finished })
 }

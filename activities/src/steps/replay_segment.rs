@@ -1,9 +1,11 @@
 //! `replay_segment`: works through one segment, batch by batch, from its checkpoint.
 //!
 //! The cursor of record is the segment's row in Postgres, moved in the transaction that records what the destination
-//! acknowledged. So an attempt that dies costs the batch it was in, and nothing else.
+//! acknowledged. So an attempt that dies costs the batch it was in, and nothing else. An attempt that is taken for dead and
+//! is not, after an outage of Temporal for instance, loses its claim on the segment to the next one and ends.
 
 use proto::v1::{ReplaySegmentInput, ReplaySegmentOutput};
+use uuid::Uuid;
 
 use crate::context::Context;
 use crate::database::segments;
@@ -24,7 +26,8 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
     let plan_id = ids::uuid("plan_id", &input.plan_id)?;
     let batch_entities = if input.batch_entities == 0 { DEFAULT_BATCH_ENTITIES } else { input.batch_entities };
 
-    let segment = segments::read(&context.database, &slot.scope, plan_id, input.segment_no).await?;
+    let claim = Uuid::new_v4();
+    let segment = segments::claim(&context.database, &slot.scope, plan_id, input.segment_no, claim).await?;
     let mut next_index = segment.next_index;
     let mut rest = segment.entries.get(next_index as usize..).unwrap_or_default();
     while !rest.is_empty() {
@@ -33,7 +36,16 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
         next_index += u32::try_from(batch.len())
             .map_err(|_| Error::new(ErrorKind::Internal, "a batch is longer than a segment can be"))?;
         let record = carrier.carry(batch, next_index).await?;
-        segments::checkpoint(&context.database, &slot.scope, plan_id, input.segment_no, from_index, &record).await?;
+        segments::checkpoint(
+            &context.database,
+            &slot.scope,
+            plan_id,
+            input.segment_no,
+            Some(claim),
+            from_index,
+            &record,
+        )
+        .await?;
         rest = after;
     }
 

@@ -1,5 +1,7 @@
 //! The line of steps, with undo beside do.
 
+use std::time::Duration;
+
 use proto::v1::{
     BeginForkInput, CloseReplayInput, CreateShadowInput, EndOperationInput, FinishDestinationInput, ForkRequest,
     ForkResult, MarkReadyInput, PlanReplayInput, PrepareDestinationInput, SlotRef, ValidateRawStoreInput,
@@ -12,10 +14,13 @@ use super::{DEFAULT_LANES, ForkWorkflow, replay};
 use crate::definitions::Steps;
 use crate::domain::ErrorKind;
 use crate::stop::Stop;
-use crate::undo::{Undo, unwind};
+use crate::undo::{Leftover, Undo, unwind};
 use crate::{gate, operator, progress, search_attributes, step};
 
 type Context = WorkflowContext<ForkWorkflow>;
+
+/// How long taking back one step may last when the request says nothing.
+const DEFAULT_UNDO_LIMIT: Duration = Duration::from_secs(600);
 
 /// Runs the journey; on a stop, takes back what this operation made and closes its record.
 pub(super) async fn run(ctx: &Context) -> WorkflowResult<ForkResult> {
@@ -26,8 +31,7 @@ pub(super) async fn run(ctx: &Context) -> WorkflowResult<ForkResult> {
         Err(stop @ Stop::ContinueAsNew(_)) => Err(stop.into_termination()),
         Err(stop) => {
             set_phase(ctx, "undo");
-            let leftovers = unwind(ctx, &slot, undo).await;
-            let stop = with_leftovers(stop, &leftovers);
+            let stop = with_leftover(stop, unwind(ctx, &slot, undo, undo_limit(ctx)).await);
             if !slot.operation_id.is_empty() {
                 close_record(ctx, &slot, &stop).await;
             }
@@ -320,13 +324,21 @@ async fn close_record(ctx: &Context, slot: &SlotRef, stop: &Stop) {
     }
 }
 
-fn with_leftovers(stop: Stop, leftovers: &[String]) -> Stop {
-    match stop {
-        _ if leftovers.is_empty() => stop,
-        Stop::Failed { kind, message } => {
-            Stop::failed(kind, format!("{message}; and the undo: {}", leftovers.join("; ")))
-        }
-        _ => Stop::failed(ErrorKind::Internal, format!("cancelled, but the undo: {}", leftovers.join("; "))),
+/// How long taking back one step may last.
+fn undo_limit(ctx: &Context) -> Duration {
+    let asked = ctx.state(ForkWorkflow::read_input).ok().and_then(|(request, _)| request.options);
+    match asked.map_or(0, |options| options.undo_limit_seconds) {
+        0 => DEFAULT_UNDO_LIMIT,
+        seconds => Duration::from_secs(seconds.into()),
+    }
+}
+
+fn with_leftover(stop: Stop, leftover: Option<Leftover>) -> Stop {
+    match (stop, leftover) {
+        (stop, None) => stop,
+        (Stop::Failed { kind, message }, Some(it)) => Stop::failed(kind, format!("{message}; and {}", it.words)),
+        // Not told as cancelled: that would say that nothing is left.
+        (_, Some(it)) => Stop::failed(it.kind, format!("cancelled, but {}", it.words)),
     }
 }
 

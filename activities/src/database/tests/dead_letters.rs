@@ -29,7 +29,7 @@ async fn a_letter_counts_its_attempts_and_goes_when_the_object_is_accepted() {
             dead_letters: vec![letter("a.json", message), letter("b.json", message)],
             ..Default::default()
         };
-        segments::checkpoint(world.database(), &scope, plan_id, 0, 0, &batch).await.unwrap();
+        segments::checkpoint(world.database(), &scope, plan_id, 0, None, 0, &batch).await.unwrap();
     };
     fail("first").await;
     let first = dead_letters::list(world.database(), &scope, 10).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_letter_counts_its_attempts_and_goes_when_the_object_is_accepted() {
         dead_letters: vec![letter("b.json", "third")],
         ..Default::default()
     };
-    segments::checkpoint(world.database(), &scope, plan_id, 0, 0, &batch).await.unwrap();
+    segments::checkpoint(world.database(), &scope, plan_id, 0, None, 0, &batch).await.unwrap();
     let left = dead_letters::list(world.database(), &scope, 10).await.unwrap();
     assert_eq!((left.len(), left[0].letter.object_key.as_str(), left[0].attempts), (1, "b.json", 3));
     assert_eq!(dead_letters::count(world.database(), &scope).await.unwrap(), 1);
@@ -64,7 +64,7 @@ async fn any_words_can_be_recorded() {
     let plan_id = world.plan(&scope, &["a.json"], None).await;
     let hostile = NewDeadLetter { entity_id: "nul\0".into(), ..letter("a.json", &"\0é".repeat(5000)) };
     let batch = BatchRecord { next_index: 1, dead_letters: vec![hostile], ..Default::default() };
-    segments::checkpoint(world.database(), &scope, plan_id, 0, 0, &batch).await.unwrap();
+    segments::checkpoint(world.database(), &scope, plan_id, 0, None, 0, &batch).await.unwrap();
     let recorded = dead_letters::list(world.database(), &scope, 1).await.unwrap().remove(0).letter;
     assert_eq!(recorded.entity_id, "nul\u{fffd}");
     assert_eq!(recorded.message, "\u{fffd}é".repeat(1000));

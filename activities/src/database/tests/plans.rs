@@ -43,7 +43,7 @@ async fn what_the_slot_holds_in_the_same_version_is_left_out() {
         accepted: ["a.json", "b.json", "c.json", "d.json"].map(|key| accepted(key, 1)).to_vec(),
         ..Default::default()
     };
-    segments::checkpoint(world.database(), &scope, first, 0, 0, &batch).await.unwrap();
+    segments::checkpoint(world.database(), &scope, first, 0, None, 0, &batch).await.unwrap();
 
     let second = Uuid::now_v7();
     // `a` is unchanged, `b` changed, `c` and `d` are gone, `e` is new.

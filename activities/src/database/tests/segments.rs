@@ -38,7 +38,7 @@ async fn batches_move_the_cursor_and_add_up() {
         vanished: 0,
         gaps: gaps(&[("no converter for .dwg", 2)]),
     };
-    segments::checkpoint(world.database(), &scope, plan_id, 0, 0, &first).await.unwrap();
+    segments::checkpoint(world.database(), &scope, plan_id, 0, None, 0, &first).await.unwrap();
     let second = BatchRecord {
         next_index: 5,
         accepted: vec![accepted("d.json", 1)],
@@ -46,7 +46,7 @@ async fn batches_move_the_cursor_and_add_up() {
         vanished: 1,
         gaps: gaps(&[("no converter for .dwg", 1), ("odd\0name", 1)]),
     };
-    segments::checkpoint(world.database(), &scope, plan_id, 0, 3, &second).await.unwrap();
+    segments::checkpoint(world.database(), &scope, plan_id, 0, None, 3, &second).await.unwrap();
 
     let segment = segments::read(world.database(), &scope, plan_id, 0).await.unwrap();
     let counters = Counters { entities: 3, points: 5, textless: 1, dead_letters: 1, vanished: 1 };
@@ -71,7 +71,7 @@ async fn of_two_attempts_at_the_same_batch_one_goes_on() {
             let database = world.database().clone();
             let batch = BatchRecord { next_index: 1, accepted: vec![accepted("a.json", points)], ..Default::default() };
             tokio::spawn(async move {
-                segments::checkpoint(&database, &scope, plan_id, 0, 0, &batch).await.map(|()| points)
+                segments::checkpoint(&database, &scope, plan_id, 0, None, 0, &batch).await.map(|()| points)
             })
         })
         .collect();
@@ -91,6 +91,30 @@ async fn of_two_attempts_at_the_same_batch_one_goes_on() {
 }
 
 #[tokio::test]
+async fn the_attempt_that_claimed_last_goes_on() {
+    let world = World::new().await;
+    let scope = world.shadow().await;
+    let plan_id = world.plan(&scope, &["a.json", "b.json"], None).await;
+    let (early, late) = (Uuid::new_v4(), Uuid::new_v4());
+    let claim = async |claim| segments::claim(world.database(), &scope, plan_id, 0, claim).await.unwrap().next_index;
+    let record = async |claim, from_index: u32, key| {
+        let next_index = from_index + 1;
+        let batch = BatchRecord { next_index, accepted: vec![accepted(key, 1)], ..Default::default() };
+        segments::checkpoint(world.database(), &scope, plan_id, 0, claim, from_index, &batch).await
+    };
+    assert_eq!(claim(early).await, 0);
+    record(Some(early), 0, "a.json").await.unwrap();
+    assert_eq!(claim(late).await, 1, "the cursor is read with the claim");
+    for stale in [Some(early), None] {
+        let error = record(stale, 1, "b.json").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "retried: {error}");
+        assert!(error.message().contains("took over segment 0"), "{error}");
+    }
+    record(Some(late), 1, "b.json").await.unwrap();
+    assert!(segments::read(world.database(), &scope, plan_id, 0).await.unwrap().is_done());
+}
+
+#[tokio::test]
 async fn a_record_that_loses_an_entity_is_refused() {
     let world = World::new().await;
     let scope = world.shadow().await;
@@ -104,7 +128,7 @@ async fn a_record_that_loses_an_entity_is_refused() {
         BatchRecord { next_index: 3, accepted: one, vanished: 2, ..Default::default() },
     ];
     for record in &records {
-        let error = segments::checkpoint(world.database(), &scope, plan_id, 0, 0, record).await.unwrap_err();
+        let error = segments::checkpoint(world.database(), &scope, plan_id, 0, None, 0, record).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
     }
     assert_eq!(world.everything().await, before);
@@ -128,7 +152,7 @@ async fn a_slot_is_ready_only_when_its_own_plan_is_done() {
     for (segment_no, key) in [(0, "a.json"), (1, "b.json")] {
         assert!(conflict(plan_id).await.contains("segments"));
         let batch = BatchRecord { next_index: 1, accepted: vec![accepted(key, 1)], ..Default::default() };
-        segments::checkpoint(world.database(), &scope, plan_id, segment_no, 0, &batch).await.unwrap();
+        segments::checkpoint(world.database(), &scope, plan_id, segment_no, None, 0, &batch).await.unwrap();
     }
     slots::mark_ready(world.database(), &scope, plan_id).await.unwrap();
     let ready = world.everything().await;
@@ -161,7 +185,7 @@ async fn the_ledger_is_read_in_byte_order_of_entity_ids() {
         .map(|((entity_id, key), points)| LedgerRow { entity_id: (*entity_id).to_owned(), ..accepted(key, points) })
         .collect();
     let batch = BatchRecord { next_index: 5, accepted: rows.clone(), ..Default::default() };
-    segments::checkpoint(world.database(), &scope, plan_id, 0, 0, &batch).await.unwrap();
+    segments::checkpoint(world.database(), &scope, plan_id, 0, None, 0, &batch).await.unwrap();
     let entities: Vec<_> =
         ledger::stream_by_entity(world.database(), &scope).await.unwrap().try_collect().await.unwrap();
     let expected = [("Z", 6), ("a", 3), ("é", 1)].map(|(entity_id, points)| (entity_id.to_owned(), points));

@@ -93,7 +93,7 @@ impl World {
         slots::mark_building(self.database(), &scope).await.unwrap();
         let plan_id = self.plan(&scope, &["a.json"], None).await;
         let batch = BatchRecord { next_index: 1, accepted: vec![accepted("a.json", 2)], ..Default::default() };
-        segments::checkpoint(self.database(), &scope, plan_id, 0, 0, &batch).await.unwrap();
+        segments::checkpoint(self.database(), &scope, plan_id, 0, None, 0, &batch).await.unwrap();
         slots::mark_ready(self.database(), &scope, plan_id).await.unwrap();
         scope
     }

@@ -23,7 +23,7 @@ test: prepare ## the whole suite, on servers of its own
 	@cargo build --workspace --all-targets
 	@$(SYNCMUX) stack discard --test
 	@trap '$(SYNCMUX) stack down --test' EXIT; trap 'exit 130' INT TERM; \
-	exports=$$($(SYNCMUX) stack env --test) && eval "$$exports" && cargo test --workspace
+	exports=$$($(SYNCMUX) stack env --test) && eval "$$exports" && cargo test --workspace --no-fail-fast
 
 bench: prepare ## replay 200,000 small entities (or ENTITIES=n): speed and memory, optimised build
 	@cargo build --release --workspace --lib --bins

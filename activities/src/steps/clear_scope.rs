@@ -3,7 +3,7 @@
 use proto::v1::{Done, UndoInput};
 
 use crate::context::Context;
-use crate::database::{Role, slots};
+use crate::database::{Role, SlotState, slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::replay::OpenSlot;
@@ -17,9 +17,9 @@ pub(crate) async fn run(context: &Context, input: UndoInput) -> Result<Done> {
         Err(error) => return Err(error),
     };
     let operation_id = ids::operation(input.slot.as_ref())?;
-    if slot.built.is_none_or(|built| built.created_by_operation != operation_id) {
+    let Some(built) = slot.built.filter(|built| built.created_by_operation == operation_id) else {
         return Ok(Done {});
-    }
+    };
     // An operation's undo may come late; by then somebody may have promoted what it made.
     if slot.role != Some(Role::Shadow) {
         return Err(Error::new(
@@ -27,7 +27,16 @@ pub(crate) async fn run(context: &Context, input: UndoInput) -> Result<Done> {
             format!("slot {} is no longer a shadow; its points stay", scope.slot_id),
         ));
     }
-    let removed = OpenSlot::destination(context, scope).await?.clear().await?;
-    tracing::info!(slot_id = %scope.slot_id, removed, "undo: the points");
-    Ok(Done {})
+    match OpenSlot::destination(context, scope).await?.clear().await {
+        Ok(removed) => {
+            tracing::info!(slot_id = %scope.slot_id, removed, "undo: the points");
+            Ok(Done {})
+        }
+        // Refused before anything was replayed: no point of ours can be there, and keeping the slot would help nobody.
+        Err(error) if error.kind() == ErrorKind::DestinationDenied && built.state == SlotState::Empty => {
+            tracing::warn!(slot_id = %scope.slot_id, error = error.chain(), "undo: nothing was written, so nothing is cleared");
+            Ok(Done {})
+        }
+        Err(error) => Err(error),
+    }
 }

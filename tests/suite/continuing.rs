@@ -33,7 +33,7 @@ async fn a_fork_without_replay_makes_an_empty_slot_that_a_later_one_fills() {
     let world = World::new().await;
     let worker = world.worker();
     let request = world.fork_request(world.ids.connection_v0);
-    let options = ForkOptions { without_replay: true, ..request.options.clone().unwrap_or_default() };
+    let options = ForkOptions { without_replay: true, ..request.options.unwrap_or_default() };
     let empty = ForkRequest { options: Some(options), ..request.clone() };
 
     let made = world.fork(&empty).await.expect("an empty slot can be made");

@@ -84,7 +84,7 @@ async fn more_broken_entities_than_the_budget_end_the_fork_and_undo_it() {
     let (world, broken) = world_with_three_broken().await;
     let worker = world.worker();
     let request = world.fork_request(world.ids.connection_v0);
-    let options = ForkOptions { dead_letter_budget: Some(2), ..request.options.clone().unwrap_or_default() };
+    let options = ForkOptions { dead_letter_budget: Some(2), ..request.options.unwrap_or_default() };
     let failed = world.fork(&ForkRequest { options: Some(options), ..request }).await.expect_err("it is over budget");
     assert_eq!(failed.kind(), Some(ErrorKind::RejectedDocuments), "{failed}");
     let words = failed.to_string();

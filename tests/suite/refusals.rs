@@ -341,7 +341,7 @@ async fn what_the_platform_knows_and_the_raw_store_lacks_blocks_a_fork_unless_it
     }
     assert_nothing_changed(&world, "an incomplete store").await;
 
-    let options = request.options.clone().unwrap_or_default();
+    let options = request.options.unwrap_or_default();
     let allowed = ForkRequest { options: Some(ForkOptions { allow_incomplete: true, ..options }), ..request };
     let result = world.fork(&allowed).await.expect("it is allowed");
     assert_eq!((result.state.as_str(), result.listed, result.entities), ("ready", 57, 57));

@@ -94,8 +94,8 @@ async fn a_switch_changes_all_roles_and_says_so_everywhere() {
     let at = chrono::DateTime::parse_from_rfc3339(&second.switched_at).expect("a time in RFC 3339");
     assert_eq!(at.offset().local_minus_utc(), 0);
 
-    assert_eq!(with_role(&world, "active").await, [v1.clone()]);
-    assert_eq!(with_role(&world, "deprecated").await, [v0.clone()]);
+    assert_eq!(with_role(&world, "active").await, std::slice::from_ref(&v1));
+    assert_eq!(with_role(&world, "deprecated").await, std::slice::from_ref(&v0));
     let without: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM public.sync_connection JOIN public.connection ON connection.id = connection_id
          WHERE role IS NULL AND integration_type = 'SOURCE'",
@@ -235,7 +235,7 @@ async fn assert_one_won(
         }
     }
     assert!(slots.contains(&winner.new_active_slot_id));
-    assert_eq!(with_role(world, "active").await, [winner.new_active_slot_id.clone()]);
+    assert_eq!(with_role(world, "active").await, std::slice::from_ref(&winner.new_active_slot_id));
     assert_eq!(world.list().generation, 1);
 }
 

@@ -8,7 +8,8 @@ mod seed;
 pub mod store;
 mod worker_process;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -282,7 +283,8 @@ fn encryption_key(run_dir: &Path) -> Result<String, Failure> {
         return Ok(key);
     }
     let key = CredentialReader::generate_key();
-    std::fs::write(&file, &key)?;
+    let mut kept = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file)?;
+    kept.write_all(key.as_bytes())?;
     Ok(key)
 }
 

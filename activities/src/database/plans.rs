@@ -17,8 +17,9 @@ use crate::raw_store::ListedObject;
 /// Segments a plan aims at; enough for lanes to share the work evenly, few enough for a short workflow history.
 const AIMED_SEGMENTS: i64 = 200;
 
-/// Bounds of a segment the planner chooses, in entities: some seconds of work, and less than a minute.
-const CHOSEN_ENTITIES: std::ops::RangeInclusive<i64> = 200..=4000;
+/// Bounds of a segment the planner chooses, in entities: from one batch, so that a small store shows its progress too, to less
+/// than a minute of work.
+const CHOSEN_ENTITIES: std::ops::RangeInclusive<i64> = 64..=4000;
 
 /// Largest segment that can be asked for, in entities: what a worker holds in memory per lane.
 const MAX_SEGMENT_ENTITIES: u32 = 100_000;

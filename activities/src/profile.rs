@@ -2,6 +2,7 @@
 
 use proto::v1::embedder::Kind;
 use proto::v1::profile::Destination;
+use proto::v1::vespa_layout::Documents;
 use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, StaticTable};
 use sha2::{Digest, Sha256};
 
@@ -34,7 +35,12 @@ impl CompleteProfile {
         complete_embedder(profile.embedder.get_or_insert_with(Embedder::default))?;
         match &mut profile.destination {
             Some(Destination::Pgvector(layout)) => complete_pgvector(layout),
-            None => return Err(invalid("profile.pgvector is missing; it says how vectors are laid out")),
+            Some(Destination::Qdrant(_) | Destination::Vespa(_)) => {}
+            None => {
+                return Err(invalid(
+                    "the profile has no layout; give one of profile.pgvector, profile.qdrant and profile.vespa",
+                ));
+            }
         }
         let fingerprint = fingerprint(&profile)?;
         Ok(Self { profile, fingerprint })
@@ -68,9 +74,29 @@ impl CompleteProfile {
     #[must_use]
     pub fn destination_kind(&self) -> &'static str {
         match self.profile.destination {
+            Some(Destination::Qdrant(_)) => "qdrant",
+            Some(Destination::Vespa(_)) => "vespa",
             Some(Destination::Pgvector(_)) | None => "pgvector",
         }
     }
+
+    /// What the destination is given.
+    #[must_use]
+    pub fn intake(&self) -> Intake {
+        match &self.profile.destination {
+            Some(Destination::Vespa(layout)) if layout.documents() == Documents::RawEntity => Intake::WholeEntities,
+            _ => Intake::Chunks,
+        }
+    }
+}
+
+/// What a destination is given of an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// Chunks with their vectors.
+    Chunks,
+    /// The whole text, which the destination cuts and embeds itself.
+    WholeEntities,
 }
 
 fn complete_embedder(embedder: &mut Embedder) -> Result<()> {
@@ -174,6 +200,6 @@ mod tests {
         assert!(told(None).message().contains("profile is missing"));
         let no_layout = told(Some(Profile::default()));
         assert_eq!(no_layout.kind(), ErrorKind::InvalidInput);
-        assert!(no_layout.message().contains("profile.pgvector"));
+        assert!(no_layout.message().contains("has no layout"));
     }
 }

@@ -42,7 +42,8 @@ pub struct EntityDocument {
     pub class: String,
     /// Content hash as the platform computes it, 64 hex digits.
     pub content_hash: String,
-    /// The pieces of its text, in order and without gaps; at least one.
+    /// The pieces of its text, in order and without gaps; at least one. Exactly one, its whole text without vectors, when
+    /// the destination cuts and embeds texts itself.
     pub chunks: Vec<Chunk>,
 }
 
@@ -55,7 +56,7 @@ pub struct Chunk {
     pub text: String,
     /// What the platform stores beside the vectors: a JSON object, ASCII-escaped, already serialised.
     pub payload: String,
-    /// The dense vector; finite values, length as the profile says.
+    /// The dense vector; finite values, length as the profile says. Empty when the destination embeds texts itself.
     pub dense: Vec<f32>,
     /// The BM25 vector of the platform's sparse text.
     pub sparse: SparseVector,

@@ -1,6 +1,6 @@
 //! Destinations: vector databases a slot can live in.
 //!
-//! [`Destination`] is the contract; `conformance` is the one suite that every implementation passes. Errors are
+//! [`Destination`] is the contract; `tests/destinations/conformance` is the one suite that every implementation passes. Errors are
 //! classified once, in each destination's own `classify`, into the kinds of [`crate::error`].
 //!
 //! Invariants kept here: every effect is idempotent because ids are derived; nothing outside the [`Scope`] is ever
@@ -9,9 +9,6 @@
 mod document;
 pub mod pgvector;
 mod validate;
-
-#[cfg(test)]
-mod conformance;
 
 pub use document::{
     Chunk, EntityDocument, EntityRef, Hit, Query, Rejection, Scope, SearchMode, SparseVector, StoredChunk,
@@ -70,4 +67,29 @@ pub trait Destination: Send + Sync {
 
     /// Removes everything of the scope and nothing else; returns how many points went. Undo of `prepare` and `upsert`.
     async fn clear(&self) -> Result<u64>;
+
+    /// Points readers that address the destination by a name of its own at this slot, after a switch to it.
+    async fn activate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Where the points are, without secrets. Two slots of one sync in equal places would write over each other.
+    fn place(&self) -> String;
+
+    /// How a dense vector comes back from [`Self::read`].
+    fn dense_fidelity(&self) -> DenseFidelity;
+
+    /// Whether dense vectors are compared by their direction alone, so that their length does not matter.
+    fn compares_directions(&self) -> bool;
+}
+
+/// How a dense vector that was written comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DenseFidelity {
+    /// As it was written.
+    Exact,
+    /// Scaled to length one, up to rounding of the last place.
+    Direction,
+    /// With fewer digits, or not at all.
+    Rounded,
 }

@@ -102,7 +102,9 @@ pub(crate) async fn destination(
             let settings = PgvectorSettings::from_layout(layout, dimensions)?;
             Ok(Arc::new(Pgvector::new(context.pgvector.get(&url)?, scope, settings)))
         }
-        None => Err(Error::new(ErrorKind::InvalidInput, "the profile names no destination layout")),
+        Some(Layout::Qdrant(_) | Layout::Vespa(_)) | None => {
+            Err(Error::new(ErrorKind::InvalidInput, "the profile names no destination layout that this version knows"))
+        }
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
         textless: counters.textless,
         dead_letters: counters.dead_letters,
         vanished: counters.vanished,
+        ..ReplaySegmentOutput::default()
     })
 }
 

@@ -281,6 +281,8 @@ async fn finish(ctx: &Context, request: &ForkRequest, carried: Carried) -> Resul
         gaps,
         verification: Some(verification),
         duration_ms: progress::millis(ctx.workflow_time()).saturating_sub(carried.started_ms),
+        chunks_embedded: carried.chunks_embedded,
+        chunks_reused: carried.chunks_reused,
     })
 }
 

@@ -132,6 +132,8 @@ fn count(carried: &mut Carried, output: ReplaySegmentOutput) {
     carried.entities += output.entities;
     carried.points += output.points;
     carried.textless += output.textless;
+    carried.chunks_embedded += output.chunks_embedded;
+    carried.chunks_reused += output.chunks_reused;
     carried.dead_letters += output.dead_letters;
     carried.gone += output.vanished;
 }
@@ -148,6 +150,8 @@ fn show(ctx: &Context, carried: &Carried, in_flight: usize) {
         shown.entities_total = carried.entities_total;
         shown.entities_done = done;
         shown.points = carried.points;
+        shown.chunks_embedded = carried.chunks_embedded;
+        shown.chunks_reused = carried.chunks_reused;
         shown.dead_letters = carried.dead_letters;
         shown.entities_per_second = rate;
         shown.eta_seconds = eta;

@@ -17,9 +17,6 @@ mod schema;
 mod search;
 mod service;
 
-#[cfg(test)]
-mod tests;
-
 pub use config::{Distance, HnswSettings, PgvectorSettings, VectorType};
 pub use pool::{PgvectorPools, PoolLimits};
 pub use request_builder::stored_text;

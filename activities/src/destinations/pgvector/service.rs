@@ -7,15 +7,15 @@ use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::classify::{classify, is_data_error, sqlstate};
-use super::config::PgvectorSettings;
+use super::config::{Distance, PgvectorSettings, VectorType};
 use super::pool::{PgvectorPools, PoolLimits};
 use super::prepare;
 use super::request_builder::{PointRows, Statements, latest, refuse, saturate};
 use super::schema::{Marker, Table};
 use super::search::{self, SearchStatements};
 use crate::destinations::{
-    Chunk, Destination, EntityDocument, EntityRef, Hit, Query, Rejection, Scope, SparseVector, StoredChunk,
-    StoredEntity, UpsertOutcome,
+    Chunk, DenseFidelity, Destination, EntityDocument, EntityRef, Hit, Query, Rejection, Scope, SparseVector,
+    StoredChunk, StoredEntity, UpsertOutcome,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -269,6 +269,22 @@ impl Destination for Pgvector {
     async fn clear(&self) -> Result<u64> {
         let mut connection = self.connection("connect").await?;
         prepare::clear(&mut connection, &self.table, &self.statements, &self.scope).await
+    }
+
+    fn place(&self) -> String {
+        // A table per slot.
+        format!("pgvector {}", self.scope.slot_id)
+    }
+
+    fn dense_fidelity(&self) -> DenseFidelity {
+        match self.settings.vector_type {
+            VectorType::Vector => DenseFidelity::Exact,
+            VectorType::Halfvec => DenseFidelity::Rounded,
+        }
+    }
+
+    fn compares_directions(&self) -> bool {
+        self.settings.distance == Distance::Cosine
     }
 }
 

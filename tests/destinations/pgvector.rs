@@ -7,6 +7,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use activities::destinations::pgvector::{Pgvector, PgvectorPools, PgvectorSettings, PoolLimits, stored_text};
+use activities::destinations::{Destination, EntityDocument, EntityRef, Query, Scope, SearchMode, SparseVector};
+use activities::error::ErrorKind;
 use async_trait::async_trait;
 use proto::v1::{Hnsw, PgvectorLayout};
 use secrecy::SecretString;
@@ -14,10 +17,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
-use super::*;
-use crate::destinations::conformance::{self, DIMENSIONS, World, conformance_tests};
-use crate::destinations::{Destination, EntityDocument, EntityRef, Query, Scope, SearchMode, SparseVector};
-use crate::error::ErrorKind;
+use crate::conformance::{DIMENSIONS, World, conformance_tests, documents};
 
 /// A database of its own, with slots of one layout.
 struct Database {
@@ -140,7 +140,7 @@ conformance_tests!(halfvec_with_hnsw, Database::create(layout(HALFVEC, 0, HNSW))
 
 /// A prepared slot in a database of its own.
 async fn prepared(layout: PgvectorLayout) -> (Box<Database>, Scope, Pgvector) {
-    let (database, scope) = (Box::new(Database::create(layout).await), conformance::scope());
+    let (database, scope) = (Box::new(Database::create(layout).await), documents::scope());
     let slot = database.slot(&scope, &layout, DIMENSIONS);
     slot.prepare().await.expect("prepare");
     (database, scope, slot)
@@ -155,7 +155,7 @@ fn table(scope: &Scope) -> String {
 async fn what_the_server_refuses_is_found_and_named() {
     let (database, _, slot) = prepared(layout(HALFVEC, 0, HNSW)).await;
     let mut documents: Vec<EntityDocument> =
-        (0..64).map(|n| conformance::document(&format!("entity {n:02}"), 1, 2)).collect();
+        (0..64).map(|n| documents::document(&format!("entity {n:02}"), 1, 2)).collect();
     documents[5].chunks[1].payload = "{secret".into();
     documents[6].chunks[0].payload = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     documents[63].chunks[0].payload = "{\"raw\": \"\0\"}".into();
@@ -172,10 +172,10 @@ async fn what_the_server_refuses_is_found_and_named() {
 #[tokio::test]
 async fn what_the_types_cannot_hold_is_rejected() {
     let (database, scope, slot) = prepared(layout(HALFVEC, 0, None)).await;
-    let mut big = conformance::document("too big for halfvec", 1, 1);
+    let mut big = documents::document("too big for halfvec", 1, 1);
     big.chunks[0].dense[2] = 65_520.0;
-    let nul = conformance::document("nul\0", 1, 1);
-    let outcome = slot.upsert(&[big.clone(), nul, conformance::document("fine", 1, 1)]).await.expect("upsert");
+    let nul = documents::document("nul\0", 1, 1);
+    let outcome = slot.upsert(&[big.clone(), nul, documents::document("fine", 1, 1)]).await.expect("upsert");
     assert_eq!((outcome.accepted.len(), outcome.rejected.len()), (1, 2));
     let nul = EntityRef("nul\0".into());
     assert_eq!(slot.delete(std::slice::from_ref(&nul)).await.expect("delete"), 0);
@@ -192,7 +192,7 @@ async fn what_the_types_cannot_hold_is_rejected() {
 #[tokio::test]
 async fn u_0000_in_a_text_is_replaced_and_the_payload_keeps_it() {
     let (database, scope, slot) = prepared(layout(VECTOR, 0, None)).await;
-    let mut document = conformance::document("with nul", 1, 1);
+    let mut document = documents::document("with nul", 1, 1);
     document.chunks[0].text = "a\0b".into();
     document.chunks[0].payload = r#"{"b":"a\u0000b","a":1}"#.into();
     assert_eq!(slot.upsert(&[document.clone()]).await.expect("upsert").rejected, []);
@@ -253,7 +253,7 @@ async fn a_table_that_was_altered_by_hand_is_refused() {
 async fn without_its_table_a_slot_is_not_found() {
     let (database, _, slot) = prepared(layout(VECTOR, 0, None)).await;
     assert_eq!(slot.clear().await.expect("clear"), 0);
-    let upsert = slot.upsert(&[conformance::document("a", 1, 1)]).await.expect_err("cleared");
+    let upsert = slot.upsert(&[documents::document("a", 1, 1)]).await.expect_err("cleared");
     assert_eq!(upsert.kind(), ErrorKind::NotFound);
     assert_eq!(slot.count().await.expect_err("cleared").kind(), ErrorKind::NotFound);
     assert_eq!(slot.finish().await.expect_err("cleared").kind(), ErrorKind::NotFound);
@@ -263,7 +263,7 @@ async fn without_its_table_a_slot_is_not_found() {
 #[tokio::test]
 async fn an_index_left_invalid_is_rebuilt() {
     let (database, scope, slot) = prepared(layout(HALFVEC, 0, HNSW)).await;
-    let documents: Vec<_> = (0..20).map(|n| conformance::document(&format!("entity {n}"), 1, 1)).collect();
+    let documents: Vec<_> = (0..20).map(|n| documents::document(&format!("entity {n}"), 1, 1)).collect();
     slot.upsert(&documents).await.expect("upsert");
     slot.finish().await.expect("finish");
     let mut connection = database.connection().await;
@@ -297,10 +297,10 @@ async fn every_distance_scores_higher_for_nearer() {
     let database = Box::new(Database::create(layout(VECTOR, 0, None)).await);
     for (distance, best, score) in [(1, "aligned", 1.0), (2, "close", -0.5), (3, "long", 8.0)] {
         for layout in [layout(VECTOR, distance, HNSW), layout(HALFVEC, distance, None)] {
-            let slot = database.slot(&conformance::scope(), &layout, DIMENSIONS);
+            let slot = database.slot(&documents::scope(), &layout, DIMENSIONS);
             slot.prepare().await.expect("prepare");
             let at = |id: &str, x: f32, y: f32| {
-                let mut document = conformance::document(id, 1, 1);
+                let mut document = documents::document(id, 1, 1);
                 document.chunks[0].dense = vec![x, y, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
                 document
             };
@@ -332,7 +332,7 @@ async fn lookups_use_the_index_without_statistics() {
     let off = format!("ALTER TABLE {} SET (autovacuum_enabled = off)", table(&scope));
     pool.execute(AssertSqlSafe(off)).await.expect("alter");
     for batch in 0..20 {
-        let documents: Vec<_> = (0..500).map(|n| conformance::document(&format!("{batch} {n}"), 1, 1)).collect();
+        let documents: Vec<_> = (0..500).map(|n| documents::document(&format!("{batch} {n}"), 1, 1)).collect();
         slot.upsert(&documents).await.expect("upsert");
     }
     let scans = || async {
@@ -344,7 +344,7 @@ async fn lookups_use_the_index_without_statistics() {
     };
     let before = scans().await;
     let ids: Vec<EntityRef> = (0..64).map(|n| EntityRef(format!("7 {n}"))).collect();
-    slot.upsert(&[conformance::document("0 0", 2, 1)]).await.expect("upsert");
+    slot.upsert(&[documents::document("0 0", 2, 1)]).await.expect("upsert");
     assert_eq!(slot.read(&ids).await.expect("read").len(), 64);
     slot.trim(&ids[0], 1).await.expect("trim");
     assert_eq!(slot.delete(&ids).await.expect("delete"), 64);
@@ -377,7 +377,7 @@ async fn a_role_without_privileges_is_denied() {
     connection.execute(AssertSqlSafe(format!("CREATE ROLE {role} LOGIN PASSWORD 'x'"))).await.expect("create role");
     let url = database.url(|options| options.username(&role).password("x"));
     let settings = PgvectorSettings::from_layout(&database.layout, DIMENSIONS).expect("valid");
-    let poor = Pgvector::connect(&url, conformance::scope(), settings).expect("valid");
+    let poor = Pgvector::connect(&url, documents::scope(), settings).expect("valid");
     assert_eq!(poor.check().await.expect_err("may not create").kind(), ErrorKind::DestinationDenied);
     let same = Pgvector::connect(&url, scope, settings).expect("valid");
     assert_eq!(same.count().await.expect_err("may not read").kind(), ErrorKind::DestinationDenied);

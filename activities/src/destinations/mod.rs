@@ -7,6 +7,7 @@
 //! touched; a write counts as done only after the destination acknowledged each document.
 
 mod document;
+mod entity_sort;
 pub mod pgvector;
 mod validate;
 

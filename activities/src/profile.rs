@@ -2,8 +2,9 @@
 
 use proto::v1::embedder::Kind;
 use proto::v1::profile::Destination;
+use proto::v1::qdrant_layout::SharedNames;
 use proto::v1::vespa_layout::Documents;
-use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, StaticTable};
+use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, QdrantLayout, StaticTable, VespaLayout};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -78,6 +79,26 @@ impl CompleteProfile {
             Some(Destination::Vespa(_)) => "vespa",
             Some(Destination::Pgvector(_)) | None => "pgvector",
         }
+    }
+
+    /// This profile with each layout that the platform itself may have where this one goes. In pgvector it has none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::new`].
+    pub fn as_the_platform_does(&self) -> Result<Vec<Self>> {
+        let layouts = match &self.profile.destination {
+            Some(Destination::Qdrant(_)) => [SharedNames::ByLength, SharedNames::ByModel]
+                .map(|names| QdrantLayout { shared_names: names.into(), ..QdrantLayout::default() })
+                .map(Destination::Qdrant)
+                .to_vec(),
+            Some(Destination::Vespa(layout)) => {
+                vec![Destination::Vespa(VespaLayout { documents: layout.documents, ..VespaLayout::default() })]
+            }
+            Some(Destination::Pgvector(_)) | None => Vec::new(),
+        };
+        let profile = |layout| Profile { destination: Some(layout), ..self.profile.clone() };
+        layouts.into_iter().map(|layout| Self::new(Some(profile(layout)))).collect()
     }
 
     /// What the destination is given.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::str::FromStr as _;
 
+use activities::connections::NativeDestinations;
 use activities::credentials::CredentialReader;
 use activities::database::Database;
 use activities::{Activities, Settings};
@@ -279,6 +280,7 @@ impl World {
             database_connections: 4,
             store_url: self.folder.to_string_lossy().into_owned(),
             encryption_key: Some(self.encryption_key.clone().into()),
+            native: NativeDestinations::default(),
             model_dir: Some(required_env("SYNCMUX_MODEL_DIR").into()),
             embeddings_api_key: None,
         };

@@ -10,4 +10,4 @@ mod slot;
 
 pub(crate) use batch::Carrier;
 pub(crate) use entity_text::{EntityText, entity_text};
-pub(crate) use slot::{OpenSlot, collection, destination, require_kind};
+pub(crate) use slot::{OpenSlot, collection, destination};

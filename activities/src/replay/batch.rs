@@ -19,6 +19,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::{ListedObject, ReadError, ReadOptions, SyncStore, entity_file_name};
 use crate::text::{Catalog, Entity};
 
+#[cfg(test)]
+mod tests;
+
 /// Objects read at a time within a batch. Reading is waiting: one by one, a batch would take its sum.
 const READS_IN_FLIGHT: usize = 16;
 

@@ -9,6 +9,8 @@ mod batch;
 mod donors;
 mod entity_text;
 mod preparation;
+#[cfg(test)]
+mod shelf;
 mod slot;
 mod vectors;
 

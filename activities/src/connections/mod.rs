@@ -19,7 +19,6 @@ use crate::credentials::{CredentialReader, Credentials};
 use crate::database::platform::ConnectionInfo;
 use crate::destinations::pgvector::{Pgvector, PgvectorPools, PgvectorSettings, PoolLimits};
 use crate::destinations::{Destination, Scope};
-use crate::embedding::EmbedderSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::CompleteProfile;
 
@@ -64,9 +63,7 @@ impl Connections {
         profile: &CompleteProfile,
     ) -> Result<Arc<dyn Destination>> {
         require_kind(&connection.short_name, profile.destination_kind())?;
-        let dimensions = EmbedderSettings::from_profile(profile.profile.embedder.as_ref())?.dimensions();
-        let dimensions = u32::try_from(dimensions)
-            .map_err(|_| Error::new(ErrorKind::InvalidInput, "the embedder's vectors are too long"))?;
+        let dimensions = profile.dimensions()?;
         Ok(match &profile.profile.destination {
             Some(Layout::Pgvector(layout)) => {
                 let settings = PgvectorSettings::from_layout(layout, dimensions)?;

@@ -11,7 +11,7 @@ use crate::database::{SlotState, platform, slots};
 use crate::error::Result;
 use crate::ids;
 use crate::profile::CompleteProfile;
-use crate::replay::{OpenSlot, collection, destination};
+use crate::replay::{Feed, OpenSlot, collection, destination};
 
 pub(crate) async fn run(context: &Context, input: CreateShadowInput) -> Result<CreateShadowOutput> {
     let scope = ids::scope(input.slot.as_ref())?;
@@ -22,6 +22,7 @@ pub(crate) async fn run(context: &Context, input: CreateShadowInput) -> Result<C
     let collection_id = collection(&platform::sync(&context.database, scope.organization_id, scope.sync_id).await?)?;
     let planned = destination(context, scope, collection_id, connection_id, &profile).await?.place();
     place::require_apart_from_the_platform(context, scope, collection_id, connection_id, &profile).await?;
+    let feed = Feed::open(context, &profile).await?;
     let new = NewShadow {
         scope,
         connection_id,
@@ -29,6 +30,7 @@ pub(crate) async fn run(context: &Context, input: CreateShadowInput) -> Result<C
         profile_name: profile.profile.name.clone(),
         fingerprint: profile.fingerprint,
         place: planned,
+        embedder_model: feed.model().map(str::to_owned),
         operation_id,
     };
     let (created, scope) = match shadow::create(&context.database, &new).await? {

@@ -76,6 +76,7 @@ impl World {
             profile_name: "v1".into(),
             fingerprint: "f1".into(),
             place: format!("place of {}", scope.slot_id),
+            embedder_model: Some("model one".into()),
             operation_id: Uuid::now_v7(),
         }
     }

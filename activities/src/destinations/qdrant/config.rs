@@ -262,12 +262,13 @@ fn invalid(field: &str, problem: impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proto::v1::QdrantLayout;
     use rstest::rstest;
 
     use super::*;
 
-    fn layout() -> v1::QdrantLayout {
-        v1::QdrantLayout::default()
+    fn layout() -> QdrantLayout {
+        QdrantLayout::default()
     }
 
     #[test]
@@ -297,17 +298,17 @@ mod tests {
     #[case::small(1_536, "airweave_shared_text_embedding_3_small")]
     #[case::minilm(384, "airweave_shared_minilm_l6_v2")]
     fn older_shared_collections_are_named_by_model(#[case] dimensions: u32, #[case] collection: &str) {
-        let layout = v1::QdrantLayout { shared_names: 2, ..layout() };
+        let layout = QdrantLayout { shared_names: 2, ..layout() };
         let settings = QdrantSettings::from_layout(&layout, dimensions).expect("valid");
         assert_eq!((settings.collection(), settings.named), (collection, false));
-        let named = v1::QdrantLayout { collection: "mine".into(), ..layout };
+        let named = QdrantLayout { collection: "mine".into(), ..layout };
         let settings = QdrantSettings::from_layout(&named, 7).expect("valid");
         assert_eq!((settings.collection(), settings.named), ("mine", true));
     }
 
     #[test]
     fn everything_can_be_said() {
-        let layout = v1::QdrantLayout {
+        let layout = QdrantLayout {
             collection: "Kunden 2 – neu".into(),
             shared_names: 0,
             dense_vector: "text".into(),
@@ -341,31 +342,31 @@ mod tests {
     }
 
     #[rstest]
-    #[case::no_dimensions("dimensions", 0, |_| {})]
-    #[case::many_dimensions("dimensions", 65_537, |_| {})]
-    #[case::unknown_naming("shared_names", 8, |layout| layout.shared_names = 9)]
-    #[case::no_such_model("shared_names", 1_024, |layout| layout.shared_names = 2)]
-    #[case::slash("collection", 8, |layout| layout.collection = "a/b".into())]
-    #[case::nul("collection", 8, |layout| layout.collection = "a\0".into())]
-    #[case::line_break("collection", 8, |layout| layout.collection = "a\n".into())]
-    #[case::parent("collection", 8, |layout| layout.collection = "..".into())]
-    #[case::long_collection("collection", 8, |layout| layout.collection = "x".repeat(256))]
-    #[case::dense_name("dense_vector", 8, |layout| layout.dense_vector = "a:b".into())]
-    #[case::dense_is_sparse("dense_vector", 8, |layout| layout.dense_vector = "bm25".into())]
-    #[case::long_sparse("sparse_vector", 8, |layout| layout.sparse_vector = "x".repeat(201))]
-    #[case::distance("distance", 8, |layout| layout.distance = 5)]
-    #[case::quantization("quantization", 8, |layout| layout.quantization = -1)]
-    #[case::many_links("hnsw.m", 8, |layout| hnsw_of(layout).m = Some(1_001))]
-    #[case::many_tenant_links("hnsw.payload_m", 8, |layout| hnsw_of(layout).payload_m = Some(1_001))]
-    #[case::few_candidates("hnsw.ef_construct", 8, |layout| hnsw_of(layout).ef_construct = Some(3))]
-    #[case::many_candidates("hnsw.ef_construct", 8, |layout| hnsw_of(layout).ef_construct = Some(10_001))]
-    #[case::many_shards("shards", 8, |layout| layout.shards = 1_001)]
-    #[case::alias_of_itself("alias", 8, |layout| layout.alias = "airweave_vectors_8".into())]
-    #[case::alias_name("alias", 8, |layout| layout.alias = "a?".into())]
+    #[case::no_dimensions("dimensions", 0, |_: &mut QdrantLayout| {})]
+    #[case::many_dimensions("dimensions", 65_537, |_: &mut QdrantLayout| {})]
+    #[case::unknown_naming("shared_names", 8, |it: &mut QdrantLayout| it.shared_names = 9)]
+    #[case::no_such_model("shared_names", 1_024, |it: &mut QdrantLayout| it.shared_names = 2)]
+    #[case::slash("collection", 8, |it: &mut QdrantLayout| it.collection = "a/b".into())]
+    #[case::nul("collection", 8, |it: &mut QdrantLayout| it.collection = "a\0".into())]
+    #[case::line_break("collection", 8, |it: &mut QdrantLayout| it.collection = "a\n".into())]
+    #[case::parent("collection", 8, |it: &mut QdrantLayout| it.collection = "..".into())]
+    #[case::long_collection("collection", 8, |it: &mut QdrantLayout| it.collection = "x".repeat(256))]
+    #[case::dense_name("dense_vector", 8, |it: &mut QdrantLayout| it.dense_vector = "a:b".into())]
+    #[case::dense_is_sparse("dense_vector", 8, |it: &mut QdrantLayout| it.dense_vector = "bm25".into())]
+    #[case::long_sparse("sparse_vector", 8, |it: &mut QdrantLayout| it.sparse_vector = "x".repeat(201))]
+    #[case::distance("distance", 8, |it: &mut QdrantLayout| it.distance = 5)]
+    #[case::quantization("quantization", 8, |it: &mut QdrantLayout| it.quantization = -1)]
+    #[case::many_links("hnsw.m", 8, |it: &mut QdrantLayout| hnsw_of(it).m = Some(1_001))]
+    #[case::many_tenant_links("hnsw.payload_m", 8, |it: &mut QdrantLayout| hnsw_of(it).payload_m = Some(1_001))]
+    #[case::few_candidates("hnsw.ef_construct", 8, |it: &mut QdrantLayout| hnsw_of(it).ef_construct = Some(3))]
+    #[case::many_candidates("hnsw.ef_construct", 8, |it: &mut QdrantLayout| hnsw_of(it).ef_construct = Some(10_001))]
+    #[case::many_shards("shards", 8, |it: &mut QdrantLayout| it.shards = 1_001)]
+    #[case::alias_of_itself("alias", 8, |it: &mut QdrantLayout| it.alias = "airweave_vectors_8".into())]
+    #[case::alias_name("alias", 8, |it: &mut QdrantLayout| it.alias = "a?".into())]
     fn what_is_out_of_range_is_named(
         #[case] field: &str,
         #[case] dimensions: u32,
-        #[case] spoil: fn(&mut v1::QdrantLayout),
+        #[case] spoil: fn(&mut QdrantLayout),
     ) {
         let mut layout = layout();
         spoil(&mut layout);
@@ -374,7 +375,7 @@ mod tests {
         assert!(error.message().contains(&format!("{field}:")), "{error}");
     }
 
-    fn hnsw_of(layout: &mut v1::QdrantLayout) -> &mut v1::QdrantHnsw {
+    fn hnsw_of(layout: &mut QdrantLayout) -> &mut v1::QdrantHnsw {
         layout.hnsw.get_or_insert_default()
     }
 

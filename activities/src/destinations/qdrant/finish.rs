@@ -31,8 +31,11 @@ enum State {
 impl Qdrant {
     /// Leaves bulk load and waits until the collection is settled.
     ///
-    /// In a collection that others write to as well it has to be settled for a moment only. What was written before this
-    /// call is so from then on.
+    /// A collection that the layout names and whose indexing is off is taken to be in bulk load, whoever made it: also one
+    /// that another slot is loading, or had begun to load when it was given up. Its points are indexed from here on.
+    ///
+    /// A collection that others write to as well has to be settled for a moment only. What was written before this call is
+    /// so from then on.
     pub(super) async fn settle(&self) -> Result<()> {
         let collection = self.settings.collection();
         let mut info = self.info().await?;

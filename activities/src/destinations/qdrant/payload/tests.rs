@@ -84,8 +84,8 @@ fn what_is_no_object_is_refused_without_repeating_it(#[case] json: &str) {
 }
 
 #[rstest]
-#[case::objects(|depth| format!("{}1{}", r#"{"k":"#.repeat(depth), "}".repeat(depth)), 30)]
-#[case::lists(|depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth)), 45)]
+#[case::objects(|depth: usize| format!("{}1{}", r#"{"k":"#.repeat(depth), "}".repeat(depth)), 30)]
+#[case::lists(|depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth)), 45)]
 fn nesting_is_bounded_by_the_protocol(#[case] nested: fn(usize) -> String, #[case] deepest: usize) {
     let payload = |depth| converted(&format!(r#"{{"v": {}}}"#, nested(depth)));
     assert!(payload(deepest).is_ok());

@@ -88,7 +88,7 @@ pub(super) struct Collection {
     pub(super) points: BTreeMap<PointKey, Point>,
     pub(super) queue: VecDeque<Operation>,
     /// Whether a look showed what is in the queue now.
-    queue_was_seen: bool,
+    pub(super) queue_was_seen: bool,
     pub(super) looks: VecDeque<Look>,
     pub(super) write_tokens: Option<TokenBucket>,
     pub(super) operations: u64,

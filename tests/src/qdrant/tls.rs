@@ -12,6 +12,9 @@ pub(super) struct Certificates {
 
 impl Certificates {
     pub(super) fn generate() -> Self {
+        // Two implementations of the cryptography are linked in, and the server cannot choose. One that is installed
+        // already does as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut authority = CertificateParams::new(Vec::new()).expect("no names are fine for an authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = KeyPair::generate().expect("a key can be made");

@@ -7,6 +7,7 @@ use proto::v1::vespa_layout::Documents;
 use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, QdrantLayout, StaticTable, VespaLayout};
 use sha2::{Digest, Sha256};
 
+use crate::destinations::qdrant;
 use crate::embedding::EmbedderSettings;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -39,7 +40,8 @@ impl CompleteProfile {
         }
         match &mut profile.destination {
             Some(Destination::Pgvector(layout)) => complete_pgvector(layout),
-            Some(Destination::Qdrant(_) | Destination::Vespa(_)) => {}
+            Some(Destination::Qdrant(layout)) => complete_qdrant(layout),
+            Some(Destination::Vespa(_)) => {}
             None => {
                 return Err(invalid(
                     "the profile has no layout; give one of profile.pgvector, profile.qdrant and profile.vespa",
@@ -208,6 +210,32 @@ fn complete_pgvector(layout: &mut PgvectorLayout) {
     }
 }
 
+fn complete_qdrant(layout: &mut QdrantLayout) {
+    use proto::v1::qdrant_layout::{Distance, Quantization, SharedNames};
+    if !layout.collection.is_empty() {
+        // Without meaning then.
+        layout.set_shared_names(SharedNames::Unspecified);
+    } else if layout.shared_names() == SharedNames::Unspecified {
+        layout.set_shared_names(SharedNames::ByLength);
+    }
+    if layout.sparse_vector.is_empty() {
+        qdrant::DEFAULT_SPARSE_VECTOR.clone_into(&mut layout.sparse_vector);
+    }
+    if layout.distance() == Distance::Unspecified {
+        layout.set_distance(Distance::Cosine);
+    }
+    if layout.quantization() == Quantization::Unspecified {
+        layout.set_quantization(Quantization::Int8);
+    }
+    let (m, payload_m, ef_construct) = qdrant::DEFAULT_HNSW;
+    let hnsw = layout.hnsw.get_or_insert_default();
+    hnsw.m.get_or_insert(m);
+    hnsw.payload_m.get_or_insert(payload_m);
+    hnsw.ef_construct.get_or_insert(ef_construct);
+    layout.vectors_on_disk.get_or_insert(true);
+    layout.payload_on_disk.get_or_insert(true);
+}
+
 fn fingerprint(profile: &Profile) -> Result<String> {
     let mut settings = profile.clone();
     settings.name.clear();
@@ -216,6 +244,10 @@ fn fingerprint(profile: &Profile) -> Result<String> {
         server.max_batch_texts = 0;
         server.max_batch_tokens = 0;
         server.concurrency = 0;
+    }
+    if let Some(Destination::Qdrant(layout)) = &mut settings.destination {
+        // Where readers look is not how a slot is built.
+        layout.alias.clear();
     }
     // `serde_json::Value` keeps its keys sorted, so the text depends on the settings only.
     let text = serde_json::to_value(&settings)
@@ -230,7 +262,7 @@ fn invalid(message: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use proto::v1::VespaLayout;
+    use proto::v1::QdrantHnsw;
 
     use super::*;
 
@@ -281,6 +313,66 @@ mod tests {
         let profile = Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() };
         let profile = CompleteProfile::new(Some(profile)).unwrap();
         assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::Chunks, 256));
+    }
+
+    fn on_qdrant(layout: QdrantLayout) -> CompleteProfile {
+        let profile = Profile { destination: Some(Destination::Qdrant(layout)), ..Profile::default() };
+        CompleteProfile::new(Some(profile)).expect("complete")
+    }
+
+    #[test]
+    fn defaults_of_qdrant_written_out_are_the_same_settings() {
+        let left_out = on_qdrant(QdrantLayout::default());
+        let written_out = QdrantLayout {
+            collection: String::new(),
+            shared_names: 1,
+            dense_vector: String::new(),
+            sparse_vector: "bm25".into(),
+            distance: 1,
+            hnsw: Some(QdrantHnsw { m: Some(0), payload_m: Some(16), ef_construct: Some(100) }),
+            quantization: 1,
+            vectors_on_disk: Some(true),
+            payload_on_disk: Some(true),
+            shards: 0,
+            alias: String::new(),
+        };
+        assert_eq!(left_out.profile.destination, Some(Destination::Qdrant(written_out.clone())));
+        assert_eq!(on_qdrant(written_out), left_out);
+        let partly = QdrantLayout {
+            hnsw: Some(QdrantHnsw { payload_m: Some(16), ..QdrantHnsw::default() }),
+            ..QdrantLayout::default()
+        };
+        assert_eq!(on_qdrant(partly), left_out);
+        assert_eq!(CompleteProfile::new(Some(left_out.profile.clone())).expect("complete"), left_out);
+        assert_eq!(CompleteProfile::from_stored(&left_out.to_stored().expect("JSON")).expect("readable"), left_out);
+    }
+
+    #[test]
+    fn each_setting_of_qdrant_counts_but_the_alias() {
+        let plain = on_qdrant(QdrantLayout::default()).fingerprint;
+        let changes: [fn(&mut QdrantLayout); 11] = [
+            |layout| layout.collection = "mine".into(),
+            |layout| layout.shared_names = 2,
+            |layout| layout.dense_vector = "text".into(),
+            |layout| layout.sparse_vector = "words".into(),
+            |layout| layout.distance = 3,
+            |layout| layout.hnsw.get_or_insert_default().m = Some(16),
+            |layout| layout.hnsw.get_or_insert_default().payload_m = Some(0),
+            |layout| layout.quantization = 3,
+            |layout| layout.vectors_on_disk = Some(false),
+            |layout| layout.payload_on_disk = Some(false),
+            |layout| layout.shards = 2,
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let mut layout = QdrantLayout::default();
+            change(&mut layout);
+            assert_ne!(on_qdrant(layout).fingerprint, plain, "change {at}");
+        }
+        let aliased = on_qdrant(QdrantLayout { alias: "current".into(), ..QdrantLayout::default() });
+        assert_eq!(aliased.fingerprint, plain);
+        assert!(matches!(aliased.profile.destination, Some(Destination::Qdrant(layout)) if layout.alias == "current"));
+        let named = |shared_names| QdrantLayout { collection: "mine".into(), shared_names, ..QdrantLayout::default() };
+        assert_eq!(on_qdrant(named(2)).fingerprint, on_qdrant(named(0)).fingerprint, "without meaning beside a name");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod anyone;
 mod embeddings;
 mod handmade;
+pub mod qdrant;
 mod wait;
 mod worker;
 mod world;

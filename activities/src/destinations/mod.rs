@@ -8,7 +8,9 @@
 
 mod document;
 mod entity_sort;
+mod fusion;
 pub mod pgvector;
+pub mod qdrant;
 mod validate;
 
 pub use document::{

@@ -309,7 +309,13 @@ async fn every_distance_scores_higher_for_nearer() {
             slot.upsert(&documents).await.expect("upsert");
             slot.finish().await.expect("finish");
             let dense = vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-            let query = Query { dense, sparse: SparseVector::default(), mode: SearchMode::Dense, limit: 4 };
+            let query = Query {
+                text: String::new(),
+                dense,
+                sparse: SparseVector::default(),
+                mode: SearchMode::Dense,
+                limit: 4,
+            };
             let hits = slot.search(&query).await.expect("search");
             assert_eq!(hits[0].entity.0, best, "{hits:?}");
             assert!((hits[0].score - score).abs() < 1e-6, "{hits:?}");

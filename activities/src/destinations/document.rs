@@ -114,6 +114,8 @@ pub struct StoredChunk {
 /// A search.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
+    /// The words of the question, for destinations that embed or score words themselves. May be empty.
+    pub text: String,
     /// Vector of the query text.
     pub dense: Vec<f32>,
     /// BM25 vector of the query text.

@@ -76,7 +76,7 @@ pub(crate) async fn found(
     limit: u32,
 ) -> Vec<Hit> {
     let sparse = SparseVector { indices: tokens.to_vec(), values: vec![1.0; tokens.len()] };
-    let hits = slot.search(&Query { dense, sparse, mode, limit }).await.expect("search");
+    let hits = slot.search(&Query { text: String::new(), dense, sparse, mode, limit }).await.expect("search");
     assert!(hits.len() <= limit as usize, "no more than asked for");
     assert!(hits.windows(2).all(|pair| pair[0].score >= pair[1].score), "best first: {hits:?}");
     hits

@@ -6,6 +6,7 @@
 
 mod anyone;
 mod handmade;
+pub mod vespa;
 mod wait;
 mod worker;
 mod world;

@@ -5,3 +5,4 @@
 
 mod server;
 mod target;
+mod world;

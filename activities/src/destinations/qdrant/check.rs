@@ -75,3 +75,30 @@ impl Qdrant {
         Ok((scope, point.wire))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::v1::QdrantLayout;
+
+    use super::*;
+    use crate::destinations::qdrant::{QdrantEndpoint, QdrantSettings};
+
+    #[test]
+    fn the_plain_point_is_sound_in_every_layout_and_nobodys() {
+        let scope = Scope {
+            organization_id: Uuid::new_v4(),
+            collection_id: Uuid::new_v4(),
+            sync_id: Uuid::new_v4(),
+            slot_id: Uuid::new_v4(),
+        };
+        let endpoint = QdrantEndpoint::new(&"http://localhost:6333".into(), None, None).expect("valid");
+        for (distance, dimensions) in [(1, 1), (2, 8), (3, 3_072), (4, 65_536)] {
+            let layout = QdrantLayout { distance, ..QdrantLayout::default() };
+            let settings = QdrantSettings::from_layout(&layout, dimensions).expect("valid");
+            let slot = Qdrant::connect(&endpoint, scope.clone(), settings).expect("nothing is connected yet");
+            let (nobody, point) = slot.plain_point().expect("sound");
+            assert!(nobody.collection_id != scope.collection_id && nobody.sync_id != scope.sync_id);
+            assert_eq!(slot.plain_point().expect("sound").1, point, "the same each time, so that one is left at most");
+        }
+    }
+}

@@ -25,6 +25,9 @@ const MAX_EF_CONSTRUCT: u32 = 10_000;
 /// Most shards of a collection that is made. A limit of ours; a few per machine are usual.
 const MAX_SHARDS: u32 = 1_000;
 
+/// How the names of the platform's collections begin.
+const PLATFORM_PREFIX: &str = "airweave_";
+
 /// Name of the sparse vector when the layout names none.
 pub(crate) const DEFAULT_SPARSE_VECTOR: &str = "bm25";
 
@@ -84,8 +87,8 @@ pub struct QdrantSettings {
     pub(super) dimensions: u32,
     /// The physical collection.
     pub(super) collection: String,
-    /// Whether the layout names the collection, instead of the platform's shared one.
-    pub(super) named: bool,
+    /// Whether the collection is the operator's own, and not one that the platform shares among its tenants.
+    pub(super) own: bool,
     /// Name of the dense vector; empty is Qdrant's unnamed one.
     pub(super) dense: String,
     /// Name of the sparse vector.
@@ -137,8 +140,8 @@ impl QdrantSettings {
         }
         Ok(Self {
             dimensions,
+            own: !collection.starts_with(PLATFORM_PREFIX),
             collection,
-            named: !layout.collection.is_empty(),
             dense,
             sparse,
             distance: distance(layout)?,
@@ -279,7 +282,7 @@ mod tests {
             QdrantSettings {
                 dimensions: 1_536,
                 collection: "airweave_vectors_1536".into(),
-                named: false,
+                own: false,
                 dense: String::new(),
                 sparse: "bm25".into(),
                 distance: Distance::Cosine,
@@ -300,10 +303,12 @@ mod tests {
     fn older_shared_collections_are_named_by_model(#[case] dimensions: u32, #[case] collection: &str) {
         let layout = QdrantLayout { shared_names: 2, ..layout() };
         let settings = QdrantSettings::from_layout(&layout, dimensions).expect("valid");
-        assert_eq!((settings.collection(), settings.named), (collection, false));
+        assert_eq!((settings.collection(), settings.own), (collection, false));
         let named = QdrantLayout { collection: "mine".into(), ..layout };
         let settings = QdrantSettings::from_layout(&named, 7).expect("valid");
-        assert_eq!((settings.collection(), settings.named), ("mine", true));
+        assert_eq!((settings.collection(), settings.own), ("mine", true));
+        let named = QdrantLayout { collection: "airweave_vectors_7".into(), ..QdrantLayout::default() };
+        assert!(!QdrantSettings::from_layout(&named, 7).expect("valid").own, "the platform's, even when it is named");
     }
 
     #[test]
@@ -327,7 +332,7 @@ mod tests {
             QdrantSettings {
                 dimensions: 65_536,
                 collection: "Kunden 2 – neu".into(),
-                named: true,
+                own: true,
                 dense: "text".into(),
                 sparse: "words".into(),
                 distance: Distance::Manhattan,

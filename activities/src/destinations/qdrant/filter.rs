@@ -1,7 +1,5 @@
 //! Which points are meant. Every filter begins with the tenant and the sync, and has nothing else that is not indexed.
 
-use std::fmt::Display;
-
 use qdrant_client::qdrant::{Condition, Filter, PointId, ScrollPoints};
 
 use super::schema::{ENTITY, SYNC, TENANT, metadata};
@@ -48,7 +46,7 @@ pub(super) fn of_points(scope: &Scope, points: impl IntoIterator<Item = PointId>
 }
 
 /// A listing of what matches, with some keys of the payload and without vectors.
-pub(super) fn listing(collection: &str, filter: Filter, keys: &[impl AsRef<str> + Display]) -> ScrollPoints {
+pub(super) fn listing(collection: &str, filter: Filter, keys: &[impl AsRef<str>]) -> ScrollPoints {
     ScrollPoints {
         collection_name: collection.to_owned(),
         filter: Some(filter),
@@ -56,5 +54,50 @@ pub(super) fn listing(collection: &str, filter: Filter, keys: &[impl AsRef<str> 
         with_payload: Some(keys.iter().map(AsRef::as_ref).collect::<Vec<&str>>().into()),
         with_vectors: Some(false.into()),
         ..ScrollPoints::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use qdrant_client::qdrant::condition::ConditionOneOf;
+    use qdrant_client::qdrant::r#match::MatchValue;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::destinations::qdrant::schema::payload_indexes;
+
+    fn matched(condition: &Condition) -> Option<(&str, &MatchValue)> {
+        match &condition.condition_one_of {
+            Some(ConditionOneOf::Field(field)) => Some((&field.key, field.r#match.as_ref()?.match_value.as_ref()?)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn every_filter_begins_with_tenant_and_sync_and_needs_no_index_that_is_not_made() {
+        let [organization_id, collection_id, sync_id, slot_id] = [1, 2, 3, 4].map(Uuid::from_u128);
+        let scope = Scope { organization_id, collection_id, sync_id, slot_id };
+        let tenant = MatchValue::Keyword(collection_id.to_string());
+        let sync = MatchValue::Keyword(sync_id.to_string());
+        let indexed: HashSet<String> = payload_indexes().into_iter().map(|index| index.field).collect();
+        let points = || [PointId::from(7)];
+        for filter in [
+            of_scope(&scope),
+            of_entities(&scope, ["a", "b"]),
+            of_entities_without(&scope, ["a"], points()),
+            of_points(&scope, points()),
+        ] {
+            assert_eq!(matched(&filter.must[0]), Some((TENANT, &tenant)));
+            assert_eq!(matched(&filter.must[1]), Some(("airweave_system_metadata.sync_id", &sync)));
+            assert!(filter.should.is_empty() && filter.min_should.is_none(), "nothing that would widen it");
+            for condition in filter.must.iter().chain(&filter.must_not) {
+                match matched(condition) {
+                    Some((field, _)) => assert!(indexed.contains(field), "{field}"),
+                    None => assert!(matches!(condition.condition_one_of, Some(ConditionOneOf::HasId(_)))),
+                }
+            }
+        }
     }
 }

@@ -31,15 +31,15 @@ enum State {
 impl Qdrant {
     /// Leaves bulk load and waits until the collection is settled.
     ///
-    /// A collection that the layout names and whose indexing is off is taken to be in bulk load, whoever made it: also one
-    /// that another slot is loading, or had begun to load when it was given up. Its points are indexed from here on.
+    /// An own collection whose indexing is off is taken to be in bulk load, whoever made it: also one that another slot is
+    /// loading, or had begun to load when it was given up. Its points are indexed from here on.
     ///
     /// A collection that others write to as well has to be settled for a moment only. What was written before this call is
     /// so from then on.
     pub(super) async fn settle(&self) -> Result<()> {
         let collection = self.settings.collection();
         let mut info = self.info().await?;
-        if self.settings.named && loads_in_bulk(&info) {
+        if self.settings.own && loads_in_bulk(&info) {
             let indexing = OptimizersConfigDiff {
                 indexing_threshold: Some(INDEXING_THRESHOLD),
                 ..OptimizersConfigDiff::default()

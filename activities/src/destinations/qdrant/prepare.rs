@@ -3,8 +3,8 @@
 //! A collection that exists is never altered, with one exception: payload indexes that it lacks are added, as the platform
 //! itself adds them when it first writes. Whoever comes second finds the first one's collection and verifies it.
 //!
-//! Bulk load, where nothing is indexed while points arrive, is for collections that the layout names, and entered only by
-//! making one: the platform's shared collections serve other tenants, and so may any collection that is there. It is left in
+//! Bulk load, where nothing is indexed while points arrive, is for the operator's own collections, and entered only by
+//! making one: the platform's collections serve other tenants, and so may any collection that is there. It is left in
 //! `finish.rs`.
 
 use qdrant_client::qdrant::CollectionInfo;
@@ -17,7 +17,7 @@ impl Qdrant {
     /// Creates or verifies the slot's collection.
     pub(super) async fn create_or_verify(&self) -> Result<()> {
         self.verify_names().await?;
-        self.build(self.settings.collection(), self.settings.named).await
+        self.build(self.settings.collection(), self.settings.own).await
     }
 
     /// Creates or verifies a collection of the slot's layout.

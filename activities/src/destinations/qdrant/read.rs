@@ -64,3 +64,78 @@ fn in_order(mut entity: StoredEntity) -> StoredEntity {
     entity.chunks.sort_by_key(|chunk| chunk.index);
     entity
 }
+
+#[cfg(test)]
+mod tests {
+    use qdrant_client::qdrant::vectors_output::VectorsOptions;
+    use qdrant_client::qdrant::{NamedVectorsOutput, VectorOutput, VectorsOutput, vector_output};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::destinations::qdrant::payload::payload;
+    use crate::destinations::{Chunk, EntityDocument, Scope, SparseVector};
+
+    fn point(hash: &str, index: u32, vectors: Option<VectorsOptions>) -> RetrievedPoint {
+        let scope = Scope {
+            organization_id: Uuid::nil(),
+            collection_id: Uuid::nil(),
+            sync_id: Uuid::nil(),
+            slot_id: Uuid::nil(),
+        };
+        let chunk = Chunk {
+            index,
+            text: format!("text {index}"),
+            payload: "{}".into(),
+            dense: Vec::new(),
+            sparse: SparseVector::default(),
+        };
+        let document = EntityDocument {
+            entity: EntityRef("e".into()),
+            class: "C".into(),
+            content_hash: hash.into(),
+            chunks: vec![chunk],
+        };
+        let payload = payload(&scope, &document, &document.chunks[0]).expect("an object");
+        let vectors = vectors.map(|vectors| VectorsOutput { vectors_options: Some(vectors) });
+        RetrievedPoint { payload, vectors, ..RetrievedPoint::default() }
+    }
+
+    fn dense(values: &[f32]) -> VectorOutput {
+        VectorOutput { vector: Some(vector_output::Vector::Dense(values.to_vec().into())), ..VectorOutput::default() }
+    }
+
+    fn read(points: &[RetrievedPoint], name: &str) -> StoredEntity {
+        let mut found = BTreeMap::new();
+        for point in points {
+            collect(&mut found, point, name).expect("ours");
+        }
+        in_order(found.into_values().next().expect("one entity"))
+    }
+
+    #[test]
+    fn chunks_come_in_order_and_hashes_that_disagree_are_no_hash() {
+        let agreeing = read(&[point("h", 2, None), point("h", 0, None)], "");
+        assert_eq!(agreeing.content_hash, "h");
+        let chunks: Vec<_> = agreeing.chunks.iter().map(|chunk| (chunk.index, chunk.text.as_str())).collect();
+        assert_eq!(chunks, [(0, "text 0"), (2, "text 2")]);
+        let torn = [point("old", 0, None), point("new", 1, None), point("old", 2, None)];
+        assert_eq!(read(&torn, "").content_hash, "");
+    }
+
+    #[test]
+    fn the_dense_vector_is_found_however_it_is_given() {
+        let alone = VectorsOptions::Vector(dense(&[1.0, 2.0]));
+        let named = |name: &str| {
+            VectorsOptions::Vectors(NamedVectorsOutput { vectors: [(name.to_owned(), dense(&[1.0, 2.0]))].into() })
+        };
+        for (vectors, name, expected) in [
+            (Some(alone), "", vec![1.0, 2.0]),
+            (Some(named("")), "", vec![1.0, 2.0]),
+            (Some(named("text")), "text", vec![1.0, 2.0]),
+            (Some(named("text")), "", Vec::new()),
+            (None, "", Vec::new()),
+        ] {
+            assert_eq!(read(&[point("h", 0, vectors)], name).chunks[0].dense, expected);
+        }
+    }
+}

@@ -26,7 +26,9 @@ pub(super) struct Carried {
     pub entities: u64,
     pub points: u64,
     pub textless: u64,
+    #[serde(default)]
     pub chunks_embedded: u64,
+    #[serde(default)]
     pub chunks_reused: u64,
     pub dead_letters: u64,
     /// Gone between listing and reading.

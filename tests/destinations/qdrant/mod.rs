@@ -3,5 +3,10 @@
 //! With `QDRANT_URL` (and `QDRANT_API_KEY`) everything that needs no script runs on that server instead. What does need one
 //! then says so and passes.
 
+mod faults;
+mod promises;
 mod server;
+mod sharing;
+mod stage;
 mod target;
+mod world;

@@ -34,6 +34,7 @@ pub(crate) fn client_with(url: &str, api_key: Option<&str>, timeout: Duration) -
 pub(crate) struct Target {
     pub(crate) client: Qdrant,
     server: Option<QdrantServer>,
+    key: Option<String>,
     made: Mutex<Vec<String>>,
 }
 
@@ -41,7 +42,9 @@ impl Target {
     /// The real server when one is given, else one of our own.
     pub(crate) async fn open() -> Self {
         match real_server() {
-            Some((url, key)) => Self { client: client(&url, key.as_deref()), server: None, made: Mutex::default() },
+            Some((url, key)) => {
+                Self { client: client(&url, key.as_deref()), server: None, key, made: Mutex::default() }
+            }
             None => Self::own(QdrantServerOptions::default()).await,
         }
     }
@@ -58,12 +61,22 @@ impl Target {
     async fn own(options: QdrantServerOptions) -> Self {
         let key = options.api_key.clone();
         let server = QdrantServer::start(options).await;
-        Self { client: client(&server.url(), key.as_deref()), server: Some(server), made: Mutex::default() }
+        Self { client: client(&server.url(), key.as_deref()), server: Some(server), key, made: Mutex::default() }
     }
 
     /// The server, for scripts.
     pub(crate) fn server(&self) -> &QdrantServer {
         self.server.as_ref().expect("opened with `scripted`")
+    }
+
+    /// The key that opens the server.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// From now on [`Self::key`] is a wrong one.
+    pub(crate) fn forget_key(&mut self) {
+        self.key = Some("wrong".to_owned());
     }
 
     pub(crate) fn server_mut(&mut self) -> &mut QdrantServer {

@@ -4,10 +4,12 @@ use proto::v1::embedder::Kind;
 use proto::v1::profile::Destination;
 use proto::v1::qdrant_layout::SharedNames;
 use proto::v1::vespa_layout::Documents;
+use proto::v1::vespa_mapping::Grain;
 use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, QdrantLayout, StaticTable, VespaLayout};
 use sha2::{Digest, Sha256};
 
 use crate::destinations::qdrant;
+use crate::destinations::vespa::{self, VespaSettings};
 use crate::embedding::EmbedderSettings;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -41,7 +43,7 @@ impl CompleteProfile {
         match &mut profile.destination {
             Some(Destination::Pgvector(layout)) => complete_pgvector(layout),
             Some(Destination::Qdrant(layout)) => complete_qdrant(layout),
-            Some(Destination::Vespa(_)) => {}
+            Some(Destination::Vespa(layout)) => complete_vespa(layout)?,
             None => {
                 return Err(invalid(
                     "the profile has no layout; give one of profile.pgvector, profile.qdrant and profile.vespa",
@@ -97,8 +99,9 @@ impl CompleteProfile {
                 .map(|names| QdrantLayout { shared_names: names.into(), ..QdrantLayout::default() })
                 .map(Destination::Qdrant)
                 .to_vec(),
-            Some(Destination::Vespa(layout)) => {
-                vec![Destination::Vespa(VespaLayout { documents: layout.documents, ..VespaLayout::default() })]
+            // Its raw entities are in the same places as its chunks.
+            Some(Destination::Vespa(_)) => {
+                vec![Destination::Vespa(VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() })]
             }
             Some(Destination::Pgvector(_)) | None => Vec::new(),
         };
@@ -139,9 +142,18 @@ pub enum Intake {
 
 fn intake(profile: &Profile) -> Intake {
     match &profile.destination {
-        Some(Destination::Vespa(layout)) if layout.documents() == Documents::RawEntity => Intake::WholeEntities,
+        Some(Destination::Vespa(layout)) => vespa_intake(layout),
         _ => Intake::Chunks,
     }
+}
+
+fn vespa_intake(layout: &VespaLayout) -> Intake {
+    let is_whole = match layout.documents() {
+        Documents::RawEntity => true,
+        Documents::Custom => layout.mapping.as_ref().is_some_and(|mapping| mapping.grain() == Grain::Entity),
+        Documents::Chunk | Documents::Unspecified => false,
+    };
+    if is_whole { Intake::WholeEntities } else { Intake::Chunks }
 }
 
 /// Settings that would change nothing are a misunderstanding, and would make equal slots look different.
@@ -236,6 +248,12 @@ fn complete_qdrant(layout: &mut QdrantLayout) {
     layout.payload_on_disk.get_or_insert(true);
 }
 
+/// Writes the defaults out and checks everything but the length of vectors, which belongs to the embedder.
+fn complete_vespa(layout: &mut VespaLayout) -> Result<()> {
+    vespa::complete(layout);
+    VespaSettings::from_layout(layout, 1).map(drop)
+}
+
 fn fingerprint(profile: &Profile) -> Result<String> {
     let mut settings = profile.clone();
     settings.name.clear();
@@ -248,6 +266,10 @@ fn fingerprint(profile: &Profile) -> Result<String> {
     if let Some(Destination::Qdrant(layout)) = &mut settings.destination {
         // Where readers look is not how a slot is built.
         layout.alias.clear();
+    }
+    if let Some(Destination::Vespa(layout)) = &mut settings.destination {
+        // How readers search does not change what is stored.
+        layout.rank_profiles = None;
     }
     // `serde_json::Value` keeps its keys sorted, so the text depends on the settings only.
     let text = serde_json::to_value(&settings)
@@ -373,6 +395,37 @@ mod tests {
         assert!(matches!(aliased.profile.destination, Some(Destination::Qdrant(layout)) if layout.alias == "current"));
         let named = |shared_names| QdrantLayout { collection: "mine".into(), shared_names, ..QdrantLayout::default() };
         assert_eq!(on_qdrant(named(2)).fingerprint, on_qdrant(named(0)).fingerprint, "without meaning beside a name");
+    }
+
+    fn vespa(documents: Documents, change: impl FnOnce(&mut VespaLayout)) -> Result<CompleteProfile> {
+        let mut layout = VespaLayout { documents: documents.into(), ..VespaLayout::default() };
+        change(&mut layout);
+        CompleteProfile::new(Some(Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() }))
+    }
+
+    #[test]
+    fn a_vespa_layout_with_its_defaults_written_out_is_the_same() {
+        let short = vespa(Documents::Chunk, |_| ()).unwrap();
+        let long = vespa(Documents::Chunk, |layout| {
+            layout.cluster = "airweave".to_owned();
+            layout.namespace = "airweave".to_owned();
+            layout.set_ids(proto::v1::vespa_layout::Ids::Platform);
+            layout.set_package(proto::v1::vespa_layout::Package::Current);
+        });
+        assert_eq!(short.fingerprint, long.unwrap().fingerprint);
+        assert_eq!(
+            CompleteProfile::new(Some(short.profile.clone())).unwrap(),
+            short,
+            "completing twice changes nothing"
+        );
+        let searched_otherwise = vespa(Documents::Chunk, |layout| {
+            let names = proto::v1::VespaRankProfiles { keyword: "mine".to_owned(), ..Default::default() };
+            layout.rank_profiles = Some(names);
+        });
+        assert_eq!(searched_otherwise.unwrap().fingerprint, short.fingerprint);
+        let elsewhere = vespa(Documents::Chunk, |layout| layout.namespace = "other".to_owned()).unwrap();
+        assert_ne!(elsewhere.fingerprint, short.fingerprint);
+        assert_eq!(vespa(Documents::Unspecified, |_| ()).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

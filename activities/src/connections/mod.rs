@@ -7,6 +7,9 @@
 
 mod native;
 mod pgvector;
+mod qdrant;
+mod reach;
+mod vespa;
 
 pub use native::{ClientCertificate, NativeDestinations, NativeQdrant, NativeVespa};
 
@@ -18,6 +21,8 @@ use secrecy::SecretString;
 use crate::credentials::{CredentialReader, Credentials};
 use crate::database::platform::ConnectionInfo;
 use crate::destinations::pgvector::{Pgvector, PgvectorPools, PgvectorSettings, PoolLimits};
+use crate::destinations::qdrant::{Qdrant, QdrantClients, QdrantSettings};
+use crate::destinations::vespa::{Vespa, VespaClients, VespaSettings};
 use crate::destinations::{Destination, Scope};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::CompleteProfile;
@@ -29,6 +34,8 @@ pub struct Connections {
     database_url: SecretString,
     native: NativeDestinations,
     pgvector: PgvectorPools,
+    qdrant: QdrantClients,
+    vespa: VespaClients,
 }
 
 impl Connections {
@@ -47,6 +54,8 @@ impl Connections {
             database_url,
             native,
             pgvector: PgvectorPools::new(PoolLimits::default()),
+            qdrant: QdrantClients::default(),
+            vespa: VespaClients::default(),
         })
     }
 
@@ -70,8 +79,14 @@ impl Connections {
                 let pool = self.pgvector.get(&pgvector::url(self, connection)?)?;
                 Arc::new(Pgvector::new(pool, scope, settings))
             }
-            Some(Layout::Qdrant(_) | Layout::Vespa(_)) => {
-                return Err(Error::new(ErrorKind::InvalidInput, "not built yet"));
+            Some(Layout::Qdrant(layout)) => {
+                let settings = QdrantSettings::from_layout(layout, dimensions)?;
+                let endpoint = qdrant::endpoint(self, connection)?;
+                Arc::new(Qdrant::new(self.qdrant.get(&endpoint)?, &endpoint, scope, settings))
+            }
+            Some(Layout::Vespa(layout)) => {
+                let settings = VespaSettings::from_layout(layout, dimensions)?;
+                Arc::new(Vespa::new(self.vespa.get(&vespa::endpoint(self, connection)?)?, scope, settings))
             }
             None => return Err(Error::new(ErrorKind::Internal, "a complete profile has no layout")),
         })

@@ -73,11 +73,11 @@ pub async fn create(database: &Database, new: &NewShadow) -> Result<Shadow> {
     let present = present(&mut transaction, scope, new.connection_id).await?;
     let shadow = present.as_ref().map_or(Ok(Shadow::Created(*scope)), |present| judge(new, present))?;
     let (Shadow::Created(found) | Shadow::Continued(found)) = shadow;
-    // A slot that somebody made meanwhile has another id, and noted itself where that one is.
+    // A slot that somebody made meanwhile has another id, and maybe another place, of which its maker knows.
     if found == *scope {
         require_free(&mut transaction, new).await?;
         match present {
-            Some(_) => note_place(&mut transaction, new).await?,
+            Some(_) => renew(&mut transaction, new).await?,
             None => insert(&mut transaction, new).await?,
         }
     }
@@ -222,19 +222,23 @@ async fn require_free(connection: &mut PgConnection, new: &NewShadow) -> Result<
     }
 }
 
-/// Notes where a slot is now: its connection may have moved since it was made.
-async fn note_place(connection: &mut PgConnection, new: &NewShadow) -> Result<()> {
+/// Notes what may be another thing now than when the slot was made: where its connection leads, and what of the profile
+/// does not count for the fingerprint.
+async fn renew(connection: &mut PgConnection, new: &NewShadow) -> Result<()> {
     sqlx::query(
-        "UPDATE sync_multiplexer.slot SET place = $4, updated_at = now()
-         WHERE slot_id = $1 AND sync_id = $2 AND organization_id = $3 AND place IS DISTINCT FROM $4",
+        "UPDATE sync_multiplexer.slot SET place = $4, profile = $5, profile_name = $6, updated_at = now()
+         WHERE slot_id = $1 AND sync_id = $2 AND organization_id = $3
+           AND (place, profile, profile_name) IS DISTINCT FROM ($4, $5, $6)",
     )
     .bind(new.scope.slot_id)
     .bind(new.scope.sync_id)
     .bind(new.scope.organization_id)
     .bind(&new.place)
+    .bind(&new.profile)
+    .bind(&new.profile_name)
     .execute(connection)
     .await
-    .during("noting where the slot is")?;
+    .during("renewing the slot")?;
     Ok(())
 }
 

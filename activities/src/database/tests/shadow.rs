@@ -1,5 +1,6 @@
 //! The rules for making a shadow, one by one.
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::world::{World, join, sync};
@@ -35,10 +36,25 @@ async fn another_operation_with_the_same_profile_continues() {
     let first = world.new_shadow(world.destination().await);
     shadow::create(world.database(), &first).await.unwrap();
     let before = world.everything().await;
-    let second = NewShadow { profile_name: "renamed".into(), ..world.new_shadow(first.connection_id) };
-    let continued = shadow::create(world.database(), &second).await.unwrap();
-    assert_eq!(continued, Shadow::Continued(first.scope));
+    let second = NewShadow { scope: first.scope, place: first.place.clone(), ..world.new_shadow(first.connection_id) };
+    assert_eq!(shadow::create(world.database(), &second).await.unwrap(), Shadow::Continued(first.scope));
+    let late = world.new_shadow(first.connection_id);
+    assert_eq!(shadow::create(world.database(), &late).await.unwrap(), Shadow::Continued(first.scope));
     assert_eq!(world.everything().await, before);
+}
+
+#[tokio::test]
+async fn what_does_not_count_for_the_fingerprint_is_as_the_last_fork_says() {
+    let world = World::new().await;
+    let first = world.new_shadow(world.destination().await);
+    shadow::create(world.database(), &first).await.unwrap();
+    let profile = json!({"chunker": {"max_tokens": 512}, "qdrant": {"alias": "current"}});
+    let second = NewShadow { profile: profile.clone(), profile_name: "renamed".into(), ..first.clone() };
+    let second = NewShadow { operation_id: Uuid::now_v7(), ..second };
+    assert_eq!(shadow::create(world.database(), &second).await.unwrap(), Shadow::Continued(first.scope));
+    let built = slots::get(world.database(), &first.scope).await.unwrap().built.unwrap();
+    assert_eq!((built.profile, built.profile_name.as_str()), (profile, "renamed"));
+    assert_eq!((built.fingerprint, built.created_by_operation), (first.fingerprint, first.operation_id));
 }
 
 #[tokio::test]

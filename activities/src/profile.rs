@@ -8,6 +8,7 @@ use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, StaticTable, V
 use sha2::{Digest, Sha256};
 
 use crate::destinations::vespa::{self, VespaSettings};
+use crate::embedding::EmbedderSettings;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A profile with every default written out, and its fingerprint.
@@ -30,11 +31,13 @@ impl CompleteProfile {
         if profile.name.len() > 64 {
             return Err(invalid("profile.name is longer than 64 bytes"));
         }
-        let chunker = profile.chunker.get_or_insert_with(Chunker::default);
-        if chunker.max_tokens == 0 {
-            chunker.max_tokens = 512;
+        match intake(&profile) {
+            Intake::Chunks => {
+                complete_chunker(profile.chunker.get_or_insert_with(Chunker::default));
+                complete_embedder(profile.embedder.get_or_insert_with(Embedder::default))?;
+            }
+            Intake::WholeEntities => refuse_what_the_destination_does(&profile)?,
         }
-        complete_embedder(profile.embedder.get_or_insert_with(Embedder::default))?;
         match &mut profile.destination {
             Some(Destination::Pgvector(layout)) => complete_pgvector(layout),
             Some(Destination::Vespa(layout)) => complete_vespa(layout)?,
@@ -86,9 +89,21 @@ impl CompleteProfile {
     /// What the destination is given.
     #[must_use]
     pub fn intake(&self) -> Intake {
-        match &self.profile.destination {
-            Some(Destination::Vespa(layout)) => vespa_intake(layout),
-            _ => Intake::Chunks,
+        intake(&self.profile)
+    }
+
+    /// Length of the dense vectors that are written; 0 when the destination embeds texts itself.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the embedder's settings are out of range.
+    pub fn dimensions(&self) -> Result<u32> {
+        match self.intake() {
+            Intake::Chunks => {
+                let dimensions = EmbedderSettings::from_profile(self.profile.embedder.as_ref())?.dimensions();
+                u32::try_from(dimensions).map_err(|_| invalid("the embedder's vectors are too long"))
+            }
+            Intake::WholeEntities => Ok(0),
         }
     }
 }
@@ -109,6 +124,34 @@ fn vespa_intake(layout: &VespaLayout) -> Intake {
         Documents::Chunk | Documents::Unspecified => false,
     };
     if is_whole { Intake::WholeEntities } else { Intake::Chunks }
+}
+
+fn intake(profile: &Profile) -> Intake {
+    match &profile.destination {
+        Some(Destination::Vespa(layout)) => vespa_intake(layout),
+        _ => Intake::Chunks,
+    }
+}
+
+/// Settings that would change nothing are a misunderstanding, and would make equal slots look different.
+fn refuse_what_the_destination_does(profile: &Profile) -> Result<()> {
+    for (given, field, does) in
+        [(profile.chunker.is_some(), "chunker", "cuts"), (profile.embedder.is_some(), "embedder", "embeds")]
+    {
+        if given {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("profile.{field} must be left out: with this layout the destination {does} texts itself"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn complete_chunker(chunker: &mut Chunker) {
+    if chunker.max_tokens == 0 {
+        chunker.max_tokens = 512;
+    }
 }
 
 fn complete_embedder(embedder: &mut Embedder) -> Result<()> {
@@ -172,13 +215,9 @@ fn fingerprint(profile: &Profile) -> Result<String> {
         server.concurrency = 0;
     }
     if let Some(Destination::Vespa(layout)) = &mut settings.destination {
-        // How readers search does not change what is stored.
+        // How readers search does not change what is stored, and the packages differ in nothing else.
         layout.rank_profiles = None;
-        if vespa_intake(layout) == Intake::WholeEntities {
-            // Vespa cuts and embeds.
-            settings.chunker = None;
-            settings.embedder = None;
-        }
+        layout.package = 0;
     }
     // `serde_json::Value` keeps its keys sorted, so the text depends on the settings only.
     let text = serde_json::to_value(&settings)
@@ -193,6 +232,8 @@ fn invalid(message: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proto::v1::VespaLayout;
+
     use super::*;
 
     fn minimal() -> Profile {
@@ -241,19 +282,50 @@ mod tests {
             layout.rank_profiles = Some(names);
         });
         assert_eq!(searched_otherwise.unwrap().fingerprint, short.fingerprint);
+        let packaged = vespa(Documents::Chunk, |layout| layout.set_package(proto::v1::vespa_layout::Package::Own));
+        assert_eq!(packaged.unwrap().fingerprint, short.fingerprint);
         let elsewhere = vespa(Documents::Chunk, |layout| layout.namespace = "other".to_owned()).unwrap();
         assert_ne!(elsewhere.fingerprint, short.fingerprint);
         assert_eq!(vespa(Documents::Unspecified, |_| ()).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
     #[test]
-    fn where_vespa_embeds_the_embedder_makes_no_difference() {
-        let whole = vespa(Documents::RawEntity, |_| ()).unwrap();
-        assert_eq!((whole.intake(), whole.destination_kind()), (Intake::WholeEntities, "vespa"));
-        let mut profile = whole.profile.clone();
-        profile.chunker = Some(Chunker { max_tokens: 64, overlap_tokens: 0 });
-        assert_eq!(CompleteProfile::new(Some(profile)).unwrap().fingerprint, whole.fingerprint);
-        assert_eq!(vespa(Documents::Chunk, |_| ()).unwrap().intake(), Intake::Chunks);
+    fn a_mapping_says_what_its_documents_are() {
+        let mapped = |grain: Grain| {
+            let mapping = proto::v1::VespaMapping { grain: grain.into(), ..Default::default() };
+            let layout = VespaLayout { documents: Documents::Custom.into(), mapping: Some(mapping), ..Default::default() };
+            vespa_intake(&layout)
+        };
+        assert_eq!((mapped(Grain::Entity), mapped(Grain::Chunk)), (Intake::WholeEntities, Intake::Chunks));
+    }
+
+    fn whole_entities() -> Profile {
+        let layout = VespaLayout { documents: Documents::RawEntity.into(), ..VespaLayout::default() };
+        Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() }
+    }
+
+    #[test]
+    fn whole_entities_need_no_chunker_and_no_embedder_and_take_none() {
+        let profile = CompleteProfile::new(Some(whole_entities())).unwrap();
+        assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::WholeEntities, 0));
+        assert_eq!((&profile.profile.chunker, &profile.profile.embedder), (&None, &None));
+        assert_eq!(CompleteProfile::from_stored(&profile.to_stored().unwrap()).unwrap(), profile);
+
+        let chunker = Profile { chunker: Some(Chunker::default()), ..whole_entities() };
+        let embedder = Profile { embedder: Some(Embedder::default()), ..whole_entities() };
+        for (profile, words) in [(chunker, "chunker must be left out"), (embedder, "the destination embeds")] {
+            let refused = CompleteProfile::new(Some(profile)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            assert!(refused.message().contains(words), "{refused}");
+        }
+    }
+
+    #[test]
+    fn chunks_of_vespa_are_chunks_as_anywhere() {
+        let layout = VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() };
+        let profile = Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() };
+        let profile = CompleteProfile::new(Some(profile)).unwrap();
+        assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::Chunks, 256));
     }
 
     #[test]

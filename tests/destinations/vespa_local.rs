@@ -74,6 +74,14 @@ impl World for Application {
         false
     }
 
+    fn takes_id(&self, id: &str) -> bool {
+        !id.chars().any(|character| u32::from(character) & 0xfffe == 0xfffe || (character < ' ' && !"\t\n\r".contains(character)))
+    }
+
+    fn weighs_rare_words(&self) -> bool {
+        false
+    }
+
     async fn close(self: Box<Self>) {}
 }
 

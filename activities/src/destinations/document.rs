@@ -114,9 +114,9 @@ pub struct StoredChunk {
 /// A search.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// The words of the question, for destinations that embed or score words themselves. May be empty.
+    /// The query text, for a destination that matches words itself.
     pub text: String,
-    /// Vector of the query text.
+    /// Vector of the query text. Empty when the mode needs none.
     pub dense: Vec<f32>,
     /// BM25 vector of the query text.
     pub sparse: SparseVector,

@@ -167,17 +167,18 @@ impl Verification {
     }
 }
 
-fn difference(content_hash: &str, chunks: &[Cow<'_, str>], stored: Option<&StoredEntity>) -> Option<String> {
+/// `texts` are those of the chunks, in the form in which the destination holds them.
+fn difference(content_hash: &str, texts: &[Cow<'_, str>], stored: Option<&StoredEntity>) -> Option<String> {
     let Some(stored) = stored else {
-        return (!chunks.is_empty()).then(|| "is not in the destination".to_owned());
+        return (!texts.is_empty()).then(|| "is not in the destination".to_owned());
     };
-    if stored.chunks.len() != chunks.len() {
-        return Some(format!("has {} chunks instead of {}", stored.chunks.len(), chunks.len()));
+    if stored.chunks.len() != texts.len() {
+        return Some(format!("has {} chunks instead of {}", stored.chunks.len(), texts.len()));
     }
     if stored.content_hash != content_hash {
         return Some("was written from other content".to_owned());
     }
-    let differing = stored.chunks.iter().zip(chunks).position(|(stored, text)| stored.text != *text);
+    let differing = stored.chunks.iter().zip(texts).position(|(stored, text)| stored.text != *text);
     differing.map(|index| format!("has another text in chunk {index}"))
 }
 
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_difference_is_seen() {
-        let texts = [Cow::Borrowed("a"), Cow::Borrowed("b")];
+        let texts = ["a", "b"].map(Cow::Borrowed);
         assert_eq!(difference("h", &texts, Some(&stored("h", &["a", "b"]))), None);
         assert_eq!(difference("h", &[], None), None, "an entity without text has no points");
         for (other, words) in [

@@ -293,7 +293,8 @@ mod tests {
     fn a_mapping_says_what_its_documents_are() {
         let mapped = |grain: Grain| {
             let mapping = proto::v1::VespaMapping { grain: grain.into(), ..Default::default() };
-            let layout = VespaLayout { documents: Documents::Custom.into(), mapping: Some(mapping), ..Default::default() };
+            let layout =
+                VespaLayout { documents: Documents::Custom.into(), mapping: Some(mapping), ..Default::default() };
             vespa_intake(&layout)
         };
         assert_eq!((mapped(Grain::Entity), mapped(Grain::Chunk)), (Intake::WholeEntities, Intake::Chunks));

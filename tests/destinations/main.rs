@@ -3,4 +3,5 @@
 
 mod conformance;
 mod pgvector;
+mod vespa;
 mod vespa_local;

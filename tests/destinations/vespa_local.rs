@@ -75,10 +75,16 @@ impl World for Application {
     }
 
     fn takes_id(&self, id: &str) -> bool {
-        !id.chars().any(|character| u32::from(character) & 0xfffe == 0xfffe || (character < ' ' && !"\t\n\r".contains(character)))
+        !id.chars().any(|character| {
+            u32::from(character) & 0xfffe == 0xfffe || (character < ' ' && !"\t\n\r".contains(character))
+        })
     }
 
     fn weighs_rare_words(&self) -> bool {
+        false
+    }
+
+    fn ranks_only_what_is_found(&self) -> bool {
         false
     }
 

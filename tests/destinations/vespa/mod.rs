@@ -1,0 +1,5 @@
+//! Vespa.
+
+mod destination;
+mod faults;
+mod slots;

@@ -1,5 +1,5 @@
 //! Vespa.
 
 mod destination;
-mod faults;
+mod feeder;
 mod slots;

@@ -2,11 +2,13 @@
 
 use proto::v1::embedder::Kind;
 use proto::v1::profile::Destination;
+use proto::v1::qdrant_layout::SharedNames;
 use proto::v1::vespa_layout::Documents;
 use proto::v1::vespa_mapping::Grain;
-use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, StaticTable, VespaLayout};
+use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, QdrantLayout, StaticTable, VespaLayout};
 use sha2::{Digest, Sha256};
 
+use crate::destinations::qdrant;
 use crate::destinations::vespa::{self, VespaSettings};
 use crate::embedding::EmbedderSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,8 +42,8 @@ impl CompleteProfile {
         }
         match &mut profile.destination {
             Some(Destination::Pgvector(layout)) => complete_pgvector(layout),
+            Some(Destination::Qdrant(layout)) => complete_qdrant(layout),
             Some(Destination::Vespa(layout)) => complete_vespa(layout)?,
-            Some(Destination::Qdrant(_)) => {}
             None => {
                 return Err(invalid(
                     "the profile has no layout; give one of profile.pgvector, profile.qdrant and profile.vespa",
@@ -86,6 +88,27 @@ impl CompleteProfile {
         }
     }
 
+    /// This profile with each layout that the platform itself may have where this one goes. In pgvector it has none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::new`].
+    pub fn as_the_platform_does(&self) -> Result<Vec<Self>> {
+        let layouts = match &self.profile.destination {
+            Some(Destination::Qdrant(_)) => [SharedNames::ByLength, SharedNames::ByModel]
+                .map(|names| QdrantLayout { shared_names: names.into(), ..QdrantLayout::default() })
+                .map(Destination::Qdrant)
+                .to_vec(),
+            // Its raw entities are in the same places as its chunks.
+            Some(Destination::Vespa(_)) => {
+                vec![Destination::Vespa(VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() })]
+            }
+            Some(Destination::Pgvector(_)) | None => Vec::new(),
+        };
+        let profile = |layout| Profile { destination: Some(layout), ..self.profile.clone() };
+        layouts.into_iter().map(|layout| Self::new(Some(profile(layout)))).collect()
+    }
+
     /// What the destination is given.
     #[must_use]
     pub fn intake(&self) -> Intake {
@@ -117,6 +140,13 @@ pub enum Intake {
     WholeEntities,
 }
 
+fn intake(profile: &Profile) -> Intake {
+    match &profile.destination {
+        Some(Destination::Vespa(layout)) => vespa_intake(layout),
+        _ => Intake::Chunks,
+    }
+}
+
 fn vespa_intake(layout: &VespaLayout) -> Intake {
     let is_whole = match layout.documents() {
         Documents::RawEntity => true,
@@ -124,13 +154,6 @@ fn vespa_intake(layout: &VespaLayout) -> Intake {
         Documents::Chunk | Documents::Unspecified => false,
     };
     if is_whole { Intake::WholeEntities } else { Intake::Chunks }
-}
-
-fn intake(profile: &Profile) -> Intake {
-    match &profile.destination {
-        Some(Destination::Vespa(layout)) => vespa_intake(layout),
-        _ => Intake::Chunks,
-    }
 }
 
 /// Settings that would change nothing are a misunderstanding, and would make equal slots look different.
@@ -199,6 +222,32 @@ fn complete_pgvector(layout: &mut PgvectorLayout) {
     }
 }
 
+fn complete_qdrant(layout: &mut QdrantLayout) {
+    use proto::v1::qdrant_layout::{Distance, Quantization, SharedNames};
+    if !layout.collection.is_empty() {
+        // Without meaning then.
+        layout.set_shared_names(SharedNames::Unspecified);
+    } else if layout.shared_names() == SharedNames::Unspecified {
+        layout.set_shared_names(SharedNames::ByLength);
+    }
+    if layout.sparse_vector.is_empty() {
+        qdrant::DEFAULT_SPARSE_VECTOR.clone_into(&mut layout.sparse_vector);
+    }
+    if layout.distance() == Distance::Unspecified {
+        layout.set_distance(Distance::Cosine);
+    }
+    if layout.quantization() == Quantization::Unspecified {
+        layout.set_quantization(Quantization::Int8);
+    }
+    let (m, payload_m, ef_construct) = qdrant::DEFAULT_HNSW;
+    let hnsw = layout.hnsw.get_or_insert_default();
+    hnsw.m.get_or_insert(m);
+    hnsw.payload_m.get_or_insert(payload_m);
+    hnsw.ef_construct.get_or_insert(ef_construct);
+    layout.vectors_on_disk.get_or_insert(true);
+    layout.payload_on_disk.get_or_insert(true);
+}
+
 /// Writes the defaults out and checks everything but the length of vectors, which belongs to the embedder.
 fn complete_vespa(layout: &mut VespaLayout) -> Result<()> {
     vespa::complete(layout);
@@ -213,6 +262,10 @@ fn fingerprint(profile: &Profile) -> Result<String> {
         server.max_batch_texts = 0;
         server.max_batch_tokens = 0;
         server.concurrency = 0;
+    }
+    if let Some(Destination::Qdrant(layout)) = &mut settings.destination {
+        // Where readers look is not how a slot is built.
+        layout.alias.clear();
     }
     if let Some(Destination::Vespa(layout)) = &mut settings.destination {
         // How readers search does not change what is stored, and the packages differ in nothing else.
@@ -232,7 +285,7 @@ fn invalid(message: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use proto::v1::VespaLayout;
+    use proto::v1::QdrantHnsw;
 
     use super::*;
 
@@ -254,6 +307,95 @@ mod tests {
         let plain = CompleteProfile::new(Some(minimal())).unwrap();
         let chunked = Profile { chunker: Some(Chunker { max_tokens: 256, overlap_tokens: 0 }), ..minimal() };
         assert_ne!(CompleteProfile::new(Some(chunked)).unwrap().fingerprint, plain.fingerprint);
+    }
+
+    fn whole_entities() -> Profile {
+        let layout = VespaLayout { documents: Documents::RawEntity.into(), ..VespaLayout::default() };
+        Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() }
+    }
+
+    #[test]
+    fn whole_entities_need_no_chunker_and_no_embedder_and_take_none() {
+        let profile = CompleteProfile::new(Some(whole_entities())).unwrap();
+        assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::WholeEntities, 0));
+        assert_eq!((&profile.profile.chunker, &profile.profile.embedder), (&None, &None));
+        assert_eq!(CompleteProfile::from_stored(&profile.to_stored().unwrap()).unwrap(), profile);
+
+        let chunker = Profile { chunker: Some(Chunker::default()), ..whole_entities() };
+        let embedder = Profile { embedder: Some(Embedder::default()), ..whole_entities() };
+        for (profile, words) in [(chunker, "chunker must be left out"), (embedder, "the destination embeds")] {
+            let refused = CompleteProfile::new(Some(profile)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            assert!(refused.message().contains(words), "{refused}");
+        }
+    }
+
+    #[test]
+    fn chunks_of_vespa_are_chunks_as_anywhere() {
+        let layout = VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() };
+        let profile = Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() };
+        let profile = CompleteProfile::new(Some(profile)).unwrap();
+        assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::Chunks, 256));
+    }
+
+    fn on_qdrant(layout: QdrantLayout) -> CompleteProfile {
+        let profile = Profile { destination: Some(Destination::Qdrant(layout)), ..Profile::default() };
+        CompleteProfile::new(Some(profile)).expect("complete")
+    }
+
+    #[test]
+    fn defaults_of_qdrant_written_out_are_the_same_settings() {
+        let left_out = on_qdrant(QdrantLayout::default());
+        let written_out = QdrantLayout {
+            collection: String::new(),
+            shared_names: 1,
+            dense_vector: String::new(),
+            sparse_vector: "bm25".into(),
+            distance: 1,
+            hnsw: Some(QdrantHnsw { m: Some(0), payload_m: Some(16), ef_construct: Some(100) }),
+            quantization: 1,
+            vectors_on_disk: Some(true),
+            payload_on_disk: Some(true),
+            shards: 0,
+            alias: String::new(),
+        };
+        assert_eq!(left_out.profile.destination, Some(Destination::Qdrant(written_out.clone())));
+        assert_eq!(on_qdrant(written_out), left_out);
+        let partly = QdrantLayout {
+            hnsw: Some(QdrantHnsw { payload_m: Some(16), ..QdrantHnsw::default() }),
+            ..QdrantLayout::default()
+        };
+        assert_eq!(on_qdrant(partly), left_out);
+        assert_eq!(CompleteProfile::new(Some(left_out.profile.clone())).expect("complete"), left_out);
+        assert_eq!(CompleteProfile::from_stored(&left_out.to_stored().expect("JSON")).expect("readable"), left_out);
+    }
+
+    #[test]
+    fn each_setting_of_qdrant_counts_but_the_alias() {
+        let plain = on_qdrant(QdrantLayout::default()).fingerprint;
+        let changes: [fn(&mut QdrantLayout); 11] = [
+            |layout| layout.collection = "mine".into(),
+            |layout| layout.shared_names = 2,
+            |layout| layout.dense_vector = "text".into(),
+            |layout| layout.sparse_vector = "words".into(),
+            |layout| layout.distance = 3,
+            |layout| layout.hnsw.get_or_insert_default().m = Some(16),
+            |layout| layout.hnsw.get_or_insert_default().payload_m = Some(0),
+            |layout| layout.quantization = 3,
+            |layout| layout.vectors_on_disk = Some(false),
+            |layout| layout.payload_on_disk = Some(false),
+            |layout| layout.shards = 2,
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let mut layout = QdrantLayout::default();
+            change(&mut layout);
+            assert_ne!(on_qdrant(layout).fingerprint, plain, "change {at}");
+        }
+        let aliased = on_qdrant(QdrantLayout { alias: "current".into(), ..QdrantLayout::default() });
+        assert_eq!(aliased.fingerprint, plain);
+        assert!(matches!(aliased.profile.destination, Some(Destination::Qdrant(layout)) if layout.alias == "current"));
+        let named = |shared_names| QdrantLayout { collection: "mine".into(), shared_names, ..QdrantLayout::default() };
+        assert_eq!(on_qdrant(named(2)).fingerprint, on_qdrant(named(0)).fingerprint, "without meaning beside a name");
     }
 
     fn vespa(documents: Documents, change: impl FnOnce(&mut VespaLayout)) -> Result<CompleteProfile> {
@@ -293,40 +435,10 @@ mod tests {
     fn a_mapping_says_what_its_documents_are() {
         let mapped = |grain: Grain| {
             let mapping = proto::v1::VespaMapping { grain: grain.into(), ..Default::default() };
-            let layout =
-                VespaLayout { documents: Documents::Custom.into(), mapping: Some(mapping), ..Default::default() };
-            vespa_intake(&layout)
+            let documents = Documents::Custom.into();
+            vespa_intake(&VespaLayout { documents, mapping: Some(mapping), ..VespaLayout::default() })
         };
         assert_eq!((mapped(Grain::Entity), mapped(Grain::Chunk)), (Intake::WholeEntities, Intake::Chunks));
-    }
-
-    fn whole_entities() -> Profile {
-        let layout = VespaLayout { documents: Documents::RawEntity.into(), ..VespaLayout::default() };
-        Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() }
-    }
-
-    #[test]
-    fn whole_entities_need_no_chunker_and_no_embedder_and_take_none() {
-        let profile = CompleteProfile::new(Some(whole_entities())).unwrap();
-        assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::WholeEntities, 0));
-        assert_eq!((&profile.profile.chunker, &profile.profile.embedder), (&None, &None));
-        assert_eq!(CompleteProfile::from_stored(&profile.to_stored().unwrap()).unwrap(), profile);
-
-        let chunker = Profile { chunker: Some(Chunker::default()), ..whole_entities() };
-        let embedder = Profile { embedder: Some(Embedder::default()), ..whole_entities() };
-        for (profile, words) in [(chunker, "chunker must be left out"), (embedder, "the destination embeds")] {
-            let refused = CompleteProfile::new(Some(profile)).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
-            assert!(refused.message().contains(words), "{refused}");
-        }
-    }
-
-    #[test]
-    fn chunks_of_vespa_are_chunks_as_anywhere() {
-        let layout = VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() };
-        let profile = Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() };
-        let profile = CompleteProfile::new(Some(profile)).unwrap();
-        assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::Chunks, 256));
     }
 
     #[test]

@@ -3,5 +3,6 @@
 
 mod conformance;
 mod pgvector;
+mod qdrant;
 mod vespa;
 mod vespa_local;

@@ -7,6 +7,7 @@
 mod anyone;
 mod embeddings;
 mod handmade;
+pub mod qdrant;
 pub mod vespa;
 mod wait;
 mod worker;

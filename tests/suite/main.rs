@@ -2,11 +2,13 @@
 
 mod architecture;
 mod command_line;
+mod connections;
 mod continuing;
 mod contracts;
 mod imperfect_store;
 mod journey;
 mod operators;
+mod places;
 mod refusals;
 mod switching;
 mod vector_reuse;

@@ -5,6 +5,7 @@ mod command_line;
 mod connections;
 mod continuing;
 mod contracts;
+mod demo;
 mod imperfect_store;
 mod journey;
 mod operators;

@@ -10,6 +10,7 @@ mod imperfect_store;
 mod journey;
 mod operators;
 mod places;
+mod qdrant_fidelity;
 mod refusals;
 mod switching;
 mod vector_reuse;

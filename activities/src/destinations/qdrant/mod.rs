@@ -5,8 +5,9 @@
 //! `payload.rs` what a point holds, `wire.rs` which requests there are.
 //!
 //! Invariants kept here:
-//! * Every filter begins with the tenant and the sync: a collection is shared by default. No collection of a slot is ever
-//!   removed, and none that exists is altered, but for payload indexes that it lacks.
+//! * Every filter begins with the tenant and the sync, because a collection is shared by default; only the point by which
+//!   a check writes, which is nobody's, is removed by its id. No collection of a slot is ever removed, and none that exists
+//!   is altered, but for payload indexes that it lacks.
 //! * A write counts when the server answers that it is completed, and not before. A server reports success for more than
 //!   that.
 //! * Qdrant has no transaction over several points. `write.rs` says what an entity's write means nevertheless.

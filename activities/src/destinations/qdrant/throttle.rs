@@ -10,7 +10,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::classify::Failure;
 use crate::error::ErrorKind;
@@ -47,24 +47,21 @@ impl Throttle {
                 Err(failure) => failure,
             };
             let Failure::Failed(error) = &failure else { return Err(failure) };
-            let delay = match (error.kind(), error.retry_after()) {
+            let answered = Instant::now();
+            let again = match (error.kind(), error.retry_after()) {
                 (ErrorKind::RateLimited, Some(asked)) => {
                     let (_, deadline) = match &turn {
                         Some(turn) => turn,
                         None => turn.insert((self.turn.lock().await, Instant::now() + RATE_LIMIT_BUDGET)),
                     };
-                    Some(asked.max(MIN_WAIT)).filter(|delay| Instant::now() + *delay <= *deadline)
+                    Some(answered + asked.max(MIN_WAIT)).filter(|again| again <= deadline)
                 }
-                (ErrorKind::Unavailable, _) => away.next(),
+                (ErrorKind::Unavailable, _) => away.next().map(|delay| answered + delay),
                 _ => None,
             };
-            let Some(delay) = delay else { return Err(failure) };
-            tracing::debug!(
-                kind = error.kind().name(),
-                delay_ms = delay.as_millis(),
-                "a request to Qdrant is repeated"
-            );
-            sleep(delay).await;
+            let Some(again) = again else { return Err(failure) };
+            tracing::debug!(kind = error.kind().name(), "a request to Qdrant is repeated");
+            sleep_until(again).await;
         }
     }
 }
@@ -108,7 +105,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_that_compete_for_tokens_all_get_through() {
-        // A bucket with a token every 50 s, and each of four requests needs one.
+        // A token falls every 50 s, and each of four requests needs one.
         let (throttle, started, taken) = (Throttle::default(), Instant::now(), AtomicU32::new(0));
         let send = || async {
             throttle

@@ -4,3 +4,5 @@
 mod conformance;
 mod pgvector;
 mod qdrant;
+mod vespa;
+mod vespa_local;

@@ -1,0 +1,5 @@
+//! Vespa.
+
+mod destination;
+mod feeder;
+mod slots;

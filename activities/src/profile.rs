@@ -3,9 +3,11 @@
 use proto::v1::embedder::Kind;
 use proto::v1::profile::Destination;
 use proto::v1::vespa_layout::Documents;
-use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, StaticTable};
+use proto::v1::vespa_mapping::Grain;
+use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, StaticTable, VespaLayout};
 use sha2::{Digest, Sha256};
 
+use crate::destinations::vespa::{self, VespaSettings};
 use crate::embedding::EmbedderSettings;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -38,7 +40,8 @@ impl CompleteProfile {
         }
         match &mut profile.destination {
             Some(Destination::Pgvector(layout)) => complete_pgvector(layout),
-            Some(Destination::Qdrant(_) | Destination::Vespa(_)) => {}
+            Some(Destination::Vespa(layout)) => complete_vespa(layout)?,
+            Some(Destination::Qdrant(_)) => {}
             None => {
                 return Err(invalid(
                     "the profile has no layout; give one of profile.pgvector, profile.qdrant and profile.vespa",
@@ -114,9 +117,18 @@ pub enum Intake {
     WholeEntities,
 }
 
+fn vespa_intake(layout: &VespaLayout) -> Intake {
+    let is_whole = match layout.documents() {
+        Documents::RawEntity => true,
+        Documents::Custom => layout.mapping.as_ref().is_some_and(|mapping| mapping.grain() == Grain::Entity),
+        Documents::Chunk | Documents::Unspecified => false,
+    };
+    if is_whole { Intake::WholeEntities } else { Intake::Chunks }
+}
+
 fn intake(profile: &Profile) -> Intake {
     match &profile.destination {
-        Some(Destination::Vespa(layout)) if layout.documents() == Documents::RawEntity => Intake::WholeEntities,
+        Some(Destination::Vespa(layout)) => vespa_intake(layout),
         _ => Intake::Chunks,
     }
 }
@@ -187,6 +199,12 @@ fn complete_pgvector(layout: &mut PgvectorLayout) {
     }
 }
 
+/// Writes the defaults out and checks everything but the length of vectors, which belongs to the embedder.
+fn complete_vespa(layout: &mut VespaLayout) -> Result<()> {
+    vespa::complete(layout);
+    VespaSettings::from_layout(layout, 1).map(drop)
+}
+
 fn fingerprint(profile: &Profile) -> Result<String> {
     let mut settings = profile.clone();
     settings.name.clear();
@@ -195,6 +213,11 @@ fn fingerprint(profile: &Profile) -> Result<String> {
         server.max_batch_texts = 0;
         server.max_batch_tokens = 0;
         server.concurrency = 0;
+    }
+    if let Some(Destination::Vespa(layout)) = &mut settings.destination {
+        // How readers search does not change what is stored, and the packages differ in nothing else.
+        layout.rank_profiles = None;
+        layout.package = 0;
     }
     // `serde_json::Value` keeps its keys sorted, so the text depends on the settings only.
     let text = serde_json::to_value(&settings)
@@ -231,6 +254,50 @@ mod tests {
         let plain = CompleteProfile::new(Some(minimal())).unwrap();
         let chunked = Profile { chunker: Some(Chunker { max_tokens: 256, overlap_tokens: 0 }), ..minimal() };
         assert_ne!(CompleteProfile::new(Some(chunked)).unwrap().fingerprint, plain.fingerprint);
+    }
+
+    fn vespa(documents: Documents, change: impl FnOnce(&mut VespaLayout)) -> Result<CompleteProfile> {
+        let mut layout = VespaLayout { documents: documents.into(), ..VespaLayout::default() };
+        change(&mut layout);
+        CompleteProfile::new(Some(Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() }))
+    }
+
+    #[test]
+    fn a_vespa_layout_with_its_defaults_written_out_is_the_same() {
+        let short = vespa(Documents::Chunk, |_| ()).unwrap();
+        let long = vespa(Documents::Chunk, |layout| {
+            layout.cluster = "airweave".to_owned();
+            layout.namespace = "airweave".to_owned();
+            layout.set_ids(proto::v1::vespa_layout::Ids::Platform);
+            layout.set_package(proto::v1::vespa_layout::Package::Current);
+        });
+        assert_eq!(short.fingerprint, long.unwrap().fingerprint);
+        assert_eq!(
+            CompleteProfile::new(Some(short.profile.clone())).unwrap(),
+            short,
+            "completing twice changes nothing"
+        );
+        let searched_otherwise = vespa(Documents::Chunk, |layout| {
+            let names = proto::v1::VespaRankProfiles { keyword: "mine".to_owned(), ..Default::default() };
+            layout.rank_profiles = Some(names);
+        });
+        assert_eq!(searched_otherwise.unwrap().fingerprint, short.fingerprint);
+        let packaged = vespa(Documents::Chunk, |layout| layout.set_package(proto::v1::vespa_layout::Package::Own));
+        assert_eq!(packaged.unwrap().fingerprint, short.fingerprint);
+        let elsewhere = vespa(Documents::Chunk, |layout| layout.namespace = "other".to_owned()).unwrap();
+        assert_ne!(elsewhere.fingerprint, short.fingerprint);
+        assert_eq!(vespa(Documents::Unspecified, |_| ()).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_mapping_says_what_its_documents_are() {
+        let mapped = |grain: Grain| {
+            let mapping = proto::v1::VespaMapping { grain: grain.into(), ..Default::default() };
+            let layout =
+                VespaLayout { documents: Documents::Custom.into(), mapping: Some(mapping), ..Default::default() };
+            vespa_intake(&layout)
+        };
+        assert_eq!((mapped(Grain::Entity), mapped(Grain::Chunk)), (Intake::WholeEntities, Intake::Chunks));
     }
 
     fn whole_entities() -> Profile {

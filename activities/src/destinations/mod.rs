@@ -10,6 +10,7 @@ mod document;
 mod entity_sort;
 pub mod pgvector;
 mod validate;
+pub mod vespa;
 
 pub use document::{
     Chunk, EntityDocument, EntityRef, Hit, Query, Rejection, Scope, SearchMode, SparseVector, StoredChunk,

@@ -642,7 +642,7 @@ async fn faulty(rule: FaultRule) -> Target {
         let put = format!("/document/v1/NS/base_entity/docid/d{n}");
         assert_eq!(target.send("POST", &put, r#"{"fields":{"name":"x"}}"#).await.status, 200);
     }
-    target.server.as_ref().expect("a server of its own").inject(rule);
+    target.own().expect("a server of its own").inject(rule);
     target
 }
 
@@ -685,7 +685,7 @@ async fn row_9_a_delete_of_a_selection_that_fails_half_way() {
     }
     assert_eq!(answer.status, 500);
     has_keys(&answer, &["pathId", "documentCount", "message"]);
-    assert_eq!(target.server.as_ref().expect("a server").ids().len(), 2, "one was removed");
+    assert_eq!(target.own().expect("a server of its own").ids().len(), 2, "one was removed");
 }
 
 #[tokio::test]
@@ -817,7 +817,7 @@ async fn row_44_selections_are_worked_off_piece_by_piece() {
     let (answers, documents) = target.follow("GET", &format!("{of}&wantedDocumentCount=500"), "").await;
     assert_eq!((counted(&answers), documents.len()), (3_500, 3_500));
     assert!(documents.iter().all(|document| document["fields"]["name"] == "y"));
-    if target.server.is_some() {
+    if target.own().is_some() {
         assert!(answers.iter().any(|answer| answer.json["documentCount"] == 0), "an empty page in between");
     }
     assert_eq!(counted(&target.follow("DELETE", &format!("{of}&selection=true"), "").await.0), 3_500);

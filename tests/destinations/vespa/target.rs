@@ -5,13 +5,12 @@ use reqwest::{Client, Method};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::place::Place;
+
 /// A Vespa with a namespace that no other test has.
 pub(super) struct Target {
-    /// None for a real one.
-    pub(super) server: Option<VespaServer>,
-    pub(super) url: String,
-    pub(super) cluster: String,
-    pub(super) namespace: String,
+    place: Place,
+    namespace: String,
     client: Client,
 }
 
@@ -31,26 +30,22 @@ pub(super) struct Answer {
 impl Target {
     /// The Vespa of `VESPA_URL`, or else a server of its own.
     pub(super) async fn any() -> Self {
-        match std::env::var("VESPA_URL") {
-            Err(_) => Self::server(VespaServerOptions::default()).await,
-            Ok(url) => {
-                let cluster = std::env::var("VESPA_CLUSTER").unwrap_or_else(|_| "airweave".to_owned());
-                Self::new(None, url.trim_end_matches('/').to_owned(), cluster)
-            }
-        }
+        Self::new(Place::real_or(VespaServerOptions::default()).await)
     }
 
     /// A server of its own.
     pub(super) async fn server(options: VespaServerOptions) -> Self {
-        let cluster = options.cluster.clone();
-        let server = VespaServer::start(options).await;
-        let url = server.url();
-        Self::new(Some(server), url, cluster)
+        Self::new(Place::server(options).await)
     }
 
-    fn new(server: Option<VespaServer>, url: String, cluster: String) -> Self {
-        let client = Client::builder().http2_prior_knowledge().build().expect("a client");
-        Self { server, url, cluster, namespace: format!("test{}", Uuid::new_v4().simple()), client }
+    fn new(place: Place) -> Self {
+        let client = place.client();
+        Self { place, namespace: format!("test{}", Uuid::new_v4().simple()), client }
+    }
+
+    /// The server, when it is not a real one.
+    pub(super) fn own(&self) -> Option<&VespaServer> {
+        self.place.server.as_ref()
     }
 
     /// Sends a request. `NS` and `CLUSTER` in the target stand for this test's.
@@ -60,7 +55,7 @@ impl Target {
 
     /// Sends a request with headers.
     pub(super) async fn send_with(&self, method: &str, target: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
-        let url = format!("{}{}", self.url, self.fill(target));
+        let url = format!("{}{}", self.place.url, self.fill(target));
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let mut request = self.client.request(method, url);
         for (name, value) in headers {
@@ -84,7 +79,7 @@ impl Target {
 
     /// Puts the names of this test into a text.
     pub(super) fn fill(&self, text: &str) -> String {
-        text.replace("NS", &self.namespace).replace("CLUSTER", &self.cluster)
+        text.replace("NS", &self.namespace).replace("CLUSTER", &self.place.cluster)
     }
 
     /// Follows a request that gives continuations to its end: every answer, and the documents of all.

@@ -268,8 +268,9 @@ fn fingerprint(profile: &Profile) -> Result<String> {
         layout.alias.clear();
     }
     if let Some(Destination::Vespa(layout)) = &mut settings.destination {
-        // How readers search does not change what is stored.
+        // How readers search does not change what is stored, and the packages differ in nothing else.
         layout.rank_profiles = None;
+        layout.package = 0;
     }
     // `serde_json::Value` keeps its keys sorted, so the text depends on the settings only.
     let text = serde_json::to_value(&settings)
@@ -423,6 +424,8 @@ mod tests {
             layout.rank_profiles = Some(names);
         });
         assert_eq!(searched_otherwise.unwrap().fingerprint, short.fingerprint);
+        let packaged = vespa(Documents::Chunk, |layout| layout.set_package(proto::v1::vespa_layout::Package::Own));
+        assert_eq!(packaged.unwrap().fingerprint, short.fingerprint);
         let elsewhere = vespa(Documents::Chunk, |layout| layout.namespace = "other".to_owned()).unwrap();
         assert_ne!(elsewhere.fingerprint, short.fingerprint);
         assert_eq!(vespa(Documents::Unspecified, |_| ()).unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -441,5 +444,16 @@ mod tests {
         let no_layout = told(Some(Profile::default()));
         assert_eq!(no_layout.kind(), ErrorKind::InvalidInput);
         assert!(no_layout.message().contains("has no layout"));
+    }
+
+    #[test]
+    fn a_mapping_says_what_its_documents_are() {
+        let mapped = |grain: Grain| {
+            let mapping = proto::v1::VespaMapping { grain: grain.into(), ..Default::default() };
+            let layout =
+                VespaLayout { documents: Documents::Custom.into(), mapping: Some(mapping), ..Default::default() };
+            vespa_intake(&layout)
+        };
+        assert_eq!((mapped(Grain::Entity), mapped(Grain::Chunk)), (Intake::WholeEntities, Intake::Chunks));
     }
 }

@@ -17,7 +17,7 @@ build: ## compile the program
 	cargo build --workspace --lib --bins
 
 demo: prepare build ## fork and switch a generated store on real servers (KEEP=1 leaves them running)
-	@$(SYNCMUX) demo $(if $(KEEP),--keep)
+	@$(SYNCMUX) demo $(if $(KEEP),--keep) $(if $(DESTINATION),--destination $(DESTINATION))
 
 test: prepare ## the whole suite, on servers of its own
 	@cargo build --workspace --all-targets

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use harness::qdrant::{QdrantServer, QdrantServerOptions};
-use harness::vespa::{VespaServer, VespaServerOptions};
+use harness::vespa::{KeywordScore, VespaServer, VespaServerOptions};
 use harness::{required_env, syncmux};
 use tempfile::TempDir;
 
@@ -45,7 +45,9 @@ async fn the_demo_goes_to_a_server_of_yours_and_cleans_up_there_when_it_starts_o
     }
     let options = QdrantServerOptions { api_key: Some("right".to_owned()), ..QdrantServerOptions::default() };
     let qdrant = QdrantServer::start(options).await;
-    let vespa = VespaServer::start(VespaServerOptions { dimensions: 256, ..VespaServerOptions::default() }).await;
+    let options =
+        VespaServerOptions { dimensions: 256, keyword_score: KeywordScore::SparseTensor, ..Default::default() };
+    let vespa = VespaServer::start(options).await;
     let qdrant_url = qdrant.url().replace("http://", "grpc://");
     let to_qdrant = ["--destination", "qdrant", "--qdrant-url", &qdrant_url, "--qdrant-api-key", "right"];
 

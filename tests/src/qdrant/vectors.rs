@@ -118,10 +118,12 @@ pub(super) fn check_sparse(sparse: &SparseVector) -> Result<(), Status> {
     Ok(())
 }
 
-/// `Cosine` keeps directions only, and a zero vector as it is.
+/// `Cosine` keeps directions only. A zero vector stays as it is, and so does one that has length one already: what was
+/// read from one collection is the same, bit for bit, in the next.
 pub(super) fn as_stored(values: &[f32], distance: Distance) -> Vec<f32> {
     let square: f32 = values.iter().map(|value| value * value).sum();
-    if distance != Distance::Cosine || square < f32::EPSILON {
+    let stays = square < f32::EPSILON || (square - 1.0).abs() <= 1.0e-6;
+    if distance != Distance::Cosine || stays {
         return values.to_vec();
     }
     values.iter().map(|value| value / square.sqrt()).collect()

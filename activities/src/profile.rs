@@ -432,16 +432,6 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_says_what_its_documents_are() {
-        let mapped = |grain: Grain| {
-            let mapping = proto::v1::VespaMapping { grain: grain.into(), ..Default::default() };
-            let documents = Documents::Custom.into();
-            vespa_intake(&VespaLayout { documents, mapping: Some(mapping), ..VespaLayout::default() })
-        };
-        assert_eq!((mapped(Grain::Entity), mapped(Grain::Chunk)), (Intake::WholeEntities, Intake::Chunks));
-    }
-
-    #[test]
     fn stored_and_read_back_is_the_same() {
         let profile = CompleteProfile::new(Some(minimal())).unwrap();
         assert_eq!(CompleteProfile::from_stored(&profile.to_stored().unwrap()).unwrap(), profile);
@@ -454,5 +444,16 @@ mod tests {
         let no_layout = told(Some(Profile::default()));
         assert_eq!(no_layout.kind(), ErrorKind::InvalidInput);
         assert!(no_layout.message().contains("has no layout"));
+    }
+
+    #[test]
+    fn a_mapping_says_what_its_documents_are() {
+        let mapped = |grain: Grain| {
+            let mapping = proto::v1::VespaMapping { grain: grain.into(), ..Default::default() };
+            let layout =
+                VespaLayout { documents: Documents::Custom.into(), mapping: Some(mapping), ..Default::default() };
+            vespa_intake(&layout)
+        };
+        assert_eq!((mapped(Grain::Entity), mapped(Grain::Chunk)), (Intake::WholeEntities, Intake::Chunks));
     }
 }

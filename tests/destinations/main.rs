@@ -5,4 +5,3 @@ mod conformance;
 mod pgvector;
 mod qdrant;
 mod vespa;
-mod vespa_local;

@@ -47,6 +47,7 @@ pub struct Broken {
 pub struct Inspector {
     store: SyncStore,
     source_name: String,
+    names_source: bool,
     chunker: Chunker,
 }
 
@@ -58,8 +59,16 @@ impl Inspector {
     /// As [`SyncStore::manifest`], and `InvalidInput` for a chunker out of range.
     pub async fn open(store: SyncStore, chunker: ChunkerSettings) -> Result<Self> {
         let manifest = store.manifest().await?;
+        let names_source = manifest.source_short_name.is_some();
         let source_name = manifest.source_short_name.unwrap_or_else(|| "unknown".to_owned());
-        Ok(Self { store, source_name, chunker: Chunker::new(chunker)? })
+        Ok(Self { store, source_name, names_source, chunker: Chunker::new(chunker)? })
+    }
+
+    /// Whether the manifest names the source, which is part of every text and hash. When it does not, the texts here say
+    /// "unknown"; a replay takes the name from the platform, or refuses.
+    #[must_use]
+    pub fn names_source(&self) -> bool {
+        self.names_source
     }
 
     /// Reads one object; `Ok(None)` when it is gone.

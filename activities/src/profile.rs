@@ -2,11 +2,15 @@
 
 use proto::v1::embedder::Kind;
 use proto::v1::profile::Destination;
+use proto::v1::qdrant_layout::SharedNames;
 use proto::v1::vespa_layout::Documents;
-use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, QdrantLayout, StaticTable};
+use proto::v1::vespa_mapping::Grain;
+use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, QdrantLayout, StaticTable, VespaLayout};
 use sha2::{Digest, Sha256};
 
 use crate::destinations::qdrant;
+use crate::destinations::vespa::{self, VespaSettings};
+use crate::embedding::EmbedderSettings;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A profile with every default written out, and its fingerprint.
@@ -29,15 +33,17 @@ impl CompleteProfile {
         if profile.name.len() > 64 {
             return Err(invalid("profile.name is longer than 64 bytes"));
         }
-        let chunker = profile.chunker.get_or_insert_with(Chunker::default);
-        if chunker.max_tokens == 0 {
-            chunker.max_tokens = 512;
+        match intake(&profile) {
+            Intake::Chunks => {
+                complete_chunker(profile.chunker.get_or_insert_with(Chunker::default));
+                complete_embedder(profile.embedder.get_or_insert_with(Embedder::default))?;
+            }
+            Intake::WholeEntities => refuse_what_the_destination_does(&profile)?,
         }
-        complete_embedder(profile.embedder.get_or_insert_with(Embedder::default))?;
         match &mut profile.destination {
             Some(Destination::Pgvector(layout)) => complete_pgvector(layout),
             Some(Destination::Qdrant(layout)) => complete_qdrant(layout),
-            Some(Destination::Vespa(_)) => {}
+            Some(Destination::Vespa(layout)) => complete_vespa(layout)?,
             None => {
                 return Err(invalid(
                     "the profile has no layout; give one of profile.pgvector, profile.qdrant and profile.vespa",
@@ -82,12 +88,45 @@ impl CompleteProfile {
         }
     }
 
+    /// This profile with each layout that the platform itself may have where this one goes. In pgvector it has none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::new`].
+    pub fn as_the_platform_does(&self) -> Result<Vec<Self>> {
+        let layouts = match &self.profile.destination {
+            Some(Destination::Qdrant(_)) => [SharedNames::ByLength, SharedNames::ByModel]
+                .map(|names| QdrantLayout { shared_names: names.into(), ..QdrantLayout::default() })
+                .map(Destination::Qdrant)
+                .to_vec(),
+            // Its raw entities are in the same places as its chunks.
+            Some(Destination::Vespa(_)) => {
+                vec![Destination::Vespa(VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() })]
+            }
+            Some(Destination::Pgvector(_)) | None => Vec::new(),
+        };
+        let profile = |layout| Profile { destination: Some(layout), ..self.profile.clone() };
+        layouts.into_iter().map(|layout| Self::new(Some(profile(layout)))).collect()
+    }
+
     /// What the destination is given.
     #[must_use]
     pub fn intake(&self) -> Intake {
-        match &self.profile.destination {
-            Some(Destination::Vespa(layout)) if layout.documents() == Documents::RawEntity => Intake::WholeEntities,
-            _ => Intake::Chunks,
+        intake(&self.profile)
+    }
+
+    /// Length of the dense vectors that are written; 0 when the destination embeds texts itself.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the embedder's settings are out of range.
+    pub fn dimensions(&self) -> Result<u32> {
+        match self.intake() {
+            Intake::Chunks => {
+                let dimensions = EmbedderSettings::from_profile(self.profile.embedder.as_ref())?.dimensions();
+                u32::try_from(dimensions).map_err(|_| invalid("the embedder's vectors are too long"))
+            }
+            Intake::WholeEntities => Ok(0),
         }
     }
 }
@@ -99,6 +138,43 @@ pub enum Intake {
     Chunks,
     /// The whole text, which the destination cuts and embeds itself.
     WholeEntities,
+}
+
+fn intake(profile: &Profile) -> Intake {
+    match &profile.destination {
+        Some(Destination::Vespa(layout)) => vespa_intake(layout),
+        _ => Intake::Chunks,
+    }
+}
+
+fn vespa_intake(layout: &VespaLayout) -> Intake {
+    let is_whole = match layout.documents() {
+        Documents::RawEntity => true,
+        Documents::Custom => layout.mapping.as_ref().is_some_and(|mapping| mapping.grain() == Grain::Entity),
+        Documents::Chunk | Documents::Unspecified => false,
+    };
+    if is_whole { Intake::WholeEntities } else { Intake::Chunks }
+}
+
+/// Settings that would change nothing are a misunderstanding, and would make equal slots look different.
+fn refuse_what_the_destination_does(profile: &Profile) -> Result<()> {
+    for (given, field, does) in
+        [(profile.chunker.is_some(), "chunker", "cuts"), (profile.embedder.is_some(), "embedder", "embeds")]
+    {
+        if given {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("profile.{field} must be left out: with this layout the destination {does} texts itself"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn complete_chunker(chunker: &mut Chunker) {
+    if chunker.max_tokens == 0 {
+        chunker.max_tokens = 512;
+    }
 }
 
 fn complete_embedder(embedder: &mut Embedder) -> Result<()> {
@@ -172,6 +248,12 @@ fn complete_qdrant(layout: &mut QdrantLayout) {
     layout.payload_on_disk.get_or_insert(true);
 }
 
+/// Writes the defaults out and checks everything but the length of vectors, which belongs to the embedder.
+fn complete_vespa(layout: &mut VespaLayout) -> Result<()> {
+    vespa::complete(layout);
+    VespaSettings::from_layout(layout, 1).map(drop)
+}
+
 fn fingerprint(profile: &Profile) -> Result<String> {
     let mut settings = profile.clone();
     settings.name.clear();
@@ -184,6 +266,11 @@ fn fingerprint(profile: &Profile) -> Result<String> {
     if let Some(Destination::Qdrant(layout)) = &mut settings.destination {
         // Where readers look is not how a slot is built.
         layout.alias.clear();
+    }
+    if let Some(Destination::Vespa(layout)) = &mut settings.destination {
+        // How readers search does not change what is stored, and the packages differ in nothing else.
+        layout.rank_profiles = None;
+        layout.package = 0;
     }
     // `serde_json::Value` keeps its keys sorted, so the text depends on the settings only.
     let text = serde_json::to_value(&settings)
@@ -220,6 +307,35 @@ mod tests {
         let plain = CompleteProfile::new(Some(minimal())).unwrap();
         let chunked = Profile { chunker: Some(Chunker { max_tokens: 256, overlap_tokens: 0 }), ..minimal() };
         assert_ne!(CompleteProfile::new(Some(chunked)).unwrap().fingerprint, plain.fingerprint);
+    }
+
+    fn whole_entities() -> Profile {
+        let layout = VespaLayout { documents: Documents::RawEntity.into(), ..VespaLayout::default() };
+        Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() }
+    }
+
+    #[test]
+    fn whole_entities_need_no_chunker_and_no_embedder_and_take_none() {
+        let profile = CompleteProfile::new(Some(whole_entities())).unwrap();
+        assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::WholeEntities, 0));
+        assert_eq!((&profile.profile.chunker, &profile.profile.embedder), (&None, &None));
+        assert_eq!(CompleteProfile::from_stored(&profile.to_stored().unwrap()).unwrap(), profile);
+
+        let chunker = Profile { chunker: Some(Chunker::default()), ..whole_entities() };
+        let embedder = Profile { embedder: Some(Embedder::default()), ..whole_entities() };
+        for (profile, words) in [(chunker, "chunker must be left out"), (embedder, "the destination embeds")] {
+            let refused = CompleteProfile::new(Some(profile)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            assert!(refused.message().contains(words), "{refused}");
+        }
+    }
+
+    #[test]
+    fn chunks_of_vespa_are_chunks_as_anywhere() {
+        let layout = VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() };
+        let profile = Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() };
+        let profile = CompleteProfile::new(Some(profile)).unwrap();
+        assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::Chunks, 256));
     }
 
     fn on_qdrant(layout: QdrantLayout) -> CompleteProfile {
@@ -282,6 +398,39 @@ mod tests {
         assert_eq!(on_qdrant(named(2)).fingerprint, on_qdrant(named(0)).fingerprint, "without meaning beside a name");
     }
 
+    fn vespa(documents: Documents, change: impl FnOnce(&mut VespaLayout)) -> Result<CompleteProfile> {
+        let mut layout = VespaLayout { documents: documents.into(), ..VespaLayout::default() };
+        change(&mut layout);
+        CompleteProfile::new(Some(Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() }))
+    }
+
+    #[test]
+    fn a_vespa_layout_with_its_defaults_written_out_is_the_same() {
+        let short = vespa(Documents::Chunk, |_| ()).unwrap();
+        let long = vespa(Documents::Chunk, |layout| {
+            layout.cluster = "airweave".to_owned();
+            layout.namespace = "airweave".to_owned();
+            layout.set_ids(proto::v1::vespa_layout::Ids::Platform);
+            layout.set_package(proto::v1::vespa_layout::Package::Current);
+        });
+        assert_eq!(short.fingerprint, long.unwrap().fingerprint);
+        assert_eq!(
+            CompleteProfile::new(Some(short.profile.clone())).unwrap(),
+            short,
+            "completing twice changes nothing"
+        );
+        let searched_otherwise = vespa(Documents::Chunk, |layout| {
+            let names = proto::v1::VespaRankProfiles { keyword: "mine".to_owned(), ..Default::default() };
+            layout.rank_profiles = Some(names);
+        });
+        assert_eq!(searched_otherwise.unwrap().fingerprint, short.fingerprint);
+        let packaged = vespa(Documents::Chunk, |layout| layout.set_package(proto::v1::vespa_layout::Package::Own));
+        assert_eq!(packaged.unwrap().fingerprint, short.fingerprint);
+        let elsewhere = vespa(Documents::Chunk, |layout| layout.namespace = "other".to_owned()).unwrap();
+        assert_ne!(elsewhere.fingerprint, short.fingerprint);
+        assert_eq!(vespa(Documents::Unspecified, |_| ()).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
     #[test]
     fn stored_and_read_back_is_the_same() {
         let profile = CompleteProfile::new(Some(minimal())).unwrap();
@@ -295,5 +444,16 @@ mod tests {
         let no_layout = told(Some(Profile::default()));
         assert_eq!(no_layout.kind(), ErrorKind::InvalidInput);
         assert!(no_layout.message().contains("has no layout"));
+    }
+
+    #[test]
+    fn a_mapping_says_what_its_documents_are() {
+        let mapped = |grain: Grain| {
+            let mapping = proto::v1::VespaMapping { grain: grain.into(), ..Default::default() };
+            let layout =
+                VespaLayout { documents: Documents::Custom.into(), mapping: Some(mapping), ..Default::default() };
+            vespa_intake(&layout)
+        };
+        assert_eq!((mapped(Grain::Entity), mapped(Grain::Chunk)), (Intake::WholeEntities, Intake::Chunks));
     }
 }

@@ -175,6 +175,12 @@ impl Show {
         let store = open(&self.store, &self.sync)?;
         let settings = ChunkerSettings { max_tokens: self.max_tokens, ..ChunkerSettings::default() };
         let inspector = Inspector::open(store.clone(), settings).await?;
+        if !inspector.names_source() {
+            eprintln!(
+                "the manifest does not name the source, so texts say \"unknown\" and hashes differ; a replay takes the name from the \
+                 platform, or refuses"
+            );
+        }
         let mut shown = 0_u64;
         let mut entities = std::pin::pin!(entities(&store, &inspector).await?);
         while let Some((listed, entity)) = entities.try_next().await? {

@@ -13,6 +13,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use activities::connections::NativeDestinations;
 use activities::credentials::CredentialReader;
 use activities::database::{Database, SlotScope};
 use activities::{Activities, Settings};
@@ -120,6 +121,7 @@ async fn migrate(options: DemoOptions, stack_options: &StackOptions) -> Result<(
         database_connections: 4,
         store_url: store_root.display().to_string(),
         encryption_key: Some(encryption_key),
+        native: NativeDestinations::default(),
         model_dir: Some(stack.model_dir()),
         embeddings_api_key: None,
     };
@@ -180,6 +182,7 @@ impl Demo {
             "{} entities became {} points in {seconds:.1} s; {} without text, {} dead letters",
             result.entities, result.points, result.textless, result.dead_letter_count
         ));
+        note(&format!("{} chunks embedded, {} reused from another slot", result.chunks_embedded, result.chunks_reused));
         for gap in &result.gaps {
             note(&format!("gap: {} ({})", gap.what, gap.count));
         }

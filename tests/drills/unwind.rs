@@ -8,6 +8,7 @@ use sync_multiplexer::temporal;
 use temporalio_client::WorkflowCancelOptions;
 use workflows::domain::ErrorKind;
 
+use crate::closed_ledger::ClosedLedger;
 use crate::write_log::PATIENCE;
 
 /// The steps that note themselves in the operation's record when they begin; `replay` is noted by the end of planning.
@@ -228,6 +229,8 @@ async fn every_undo_may_come_twice_or_without_its_step() {
         profile: serde_json::json!({}),
         profile_name: "a drill".to_owned(),
         fingerprint: "f".repeat(64),
+        place: "nowhere".to_owned(),
+        embedder_model: None,
         operation_id,
     };
     for _ in 0..2 {
@@ -262,23 +265,37 @@ async fn a_fork_to_an_unreachable_destination_can_be_cancelled() {
     let world = World::new().await;
     let worker = world.worker();
     world.move_destinations("postgres://nobody@127.0.0.1:1/nowhere").await;
-    let mut request = world.fork_request(world.ids.connection_v0);
-    request.options = Some(ForkOptions { undo_limit_seconds: 3, ..ForkOptions::default() });
-    let fork = world.start_fork(&request).await.expect("a fork starts");
-    until("the destination is being prepared", PATIENCE, async || {
-        last_phase(&world).await.as_deref() == Some("prepare")
-    })
-    .await;
+    let fork = world.start_fork(&world.fork_request(world.ids.connection_v0)).await.expect("a fork starts");
+    until("the destination is asked", PATIENCE, async || last_phase(&world).await.as_deref() == Some("create")).await;
     fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    let ended = tokio::time::timeout(PATIENCE, temporal::watch_fork(&fork, |_| {})).await;
+    let words = ended.expect("a cancelled fork ends").expect_err("it was cancelled").to_string();
+    assert!(words.contains("what the operation had made was taken back"), "{words}");
+    assert_clean_slate(&world.residue().await, "create");
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_taken_back_stays_on_record_and_can_be_continued() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let mut request = world.fork_request(world.ids.connection_v0);
+    request.options = Some(ForkOptions { undo_limit_seconds: 3, ..request.options.unwrap_or_default() });
+    let closed = ClosedLedger::of(&world).await;
+    let fork = world.start_fork(&request).await.expect("a fork starts");
+    closed.waited_for_by(3).await;
+    world.move_destinations("postgres://nobody@127.0.0.1:1/nowhere").await;
+    fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    closed.open().await;
     let ended = tokio::time::timeout(PATIENCE, temporal::watch_fork(&fork, |_| {})).await;
     let words = ended.expect("a cancelled fork ends").expect_err("it was cancelled").to_string();
     assert!(words.contains("cancelled, but the points were not removed"), "{words}");
 
-    // What could not be looked at stays on record, and can be continued once the destination is back.
     let listed = world.list();
-    assert_eq!(listed.slots.iter().map(|slot| slot.state()).collect::<Vec<_>>(), [SlotState::Empty]);
+    assert_eq!(listed.slots.iter().map(|slot| slot.state()).collect::<Vec<_>>(), [SlotState::Building]);
     world.move_destinations(&world.database_url.clone()).await;
-    let result = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the next fork completes");
+    let result = world.fork(&request).await.expect("the next fork completes");
     assert!(result.continued, "it goes on with the slot that stayed");
     assert!(worker.stop(), "the worker ends well");
     world.done().await;

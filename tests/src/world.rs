@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::str::FromStr as _;
 
+use activities::connections::NativeDestinations;
 use activities::credentials::CredentialReader;
 use activities::database::Database;
 use activities::{Activities, Settings};
@@ -209,6 +210,65 @@ impl World {
             .expect("the credentials can be changed");
     }
 
+    /// Adds a destination of this world's organisation, with its credentials encrypted as the platform keeps them. Returns
+    /// the connection to fork to.
+    ///
+    /// # Panics
+    ///
+    /// When the platform's tables refuse the rows.
+    pub async fn connect_destination(&self, short_name: &str, credentials: serde_json::Value) -> Uuid {
+        let key = self.encryption_key.clone().into();
+        let reader = CredentialReader::new(Some(&key)).expect("a generated key is a key");
+        let token = reader.encrypt(&credentials).expect("there is a key");
+        let (credential, connection) = (Uuid::new_v4(), Uuid::new_v4());
+        sqlx::query(
+            "INSERT INTO public.integration_credential (id, created_at, modified_at, organization_id, name,
+                 integration_short_name, integration_type, authentication_method, encrypted_credentials)
+             VALUES ($1, now(), now(), $2, 'a test', $3, 'destination', 'direct', $4)",
+        )
+        .bind(credential)
+        .bind(self.ids.organization_id)
+        .bind(short_name)
+        .bind(token)
+        .execute(self.database.pool())
+        .await
+        .expect("a credential can be added");
+        self.add_connection(connection, Some(self.ids.organization_id), short_name, Some(credential)).await;
+        connection
+    }
+
+    /// Adds the destination that the platform brings for every organisation: without owner and credentials, under the
+    /// id that the platform reserves for it. Returns that id.
+    ///
+    /// # Panics
+    ///
+    /// For a name the platform reserves no id for, or when its table refuses the row.
+    pub async fn connect_native(&self, short_name: &str) -> Uuid {
+        let id = match short_name {
+            "qdrant_native" => Uuid::from_u128(0x11111111_1111_1111_1111_111111111111),
+            "vespa_native" => Uuid::from_u128(0x33333333_3333_3333_3333_333333333333),
+            other => panic!("the platform reserves no id for {other}"),
+        };
+        self.add_connection(id, None, short_name, None).await;
+        id
+    }
+
+    async fn add_connection(&self, id: Uuid, organization: Option<Uuid>, short_name: &str, credential: Option<Uuid>) {
+        sqlx::query(
+            "INSERT INTO public.connection (id, created_at, modified_at, organization_id, name, readable_id,
+                 integration_type, status, short_name, integration_credential_id)
+             VALUES ($1, now(), now(), $2, $3, $4, 'DESTINATION', 'ACTIVE', $3, $5)",
+        )
+        .bind(id)
+        .bind(organization)
+        .bind(short_name)
+        .bind(format!("{short_name}-{id}"))
+        .bind(credential)
+        .execute(self.database.pool())
+        .await
+        .expect("a connection can be added");
+    }
+
     /// The activities in this process, with a worker's settings.
     ///
     /// # Panics
@@ -220,6 +280,7 @@ impl World {
             database_connections: 4,
             store_url: self.folder.to_string_lossy().into_owned(),
             encryption_key: Some(self.encryption_key.clone().into()),
+            native: NativeDestinations::default(),
             model_dir: Some(required_env("SYNCMUX_MODEL_DIR").into()),
             embeddings_api_key: None,
         };

@@ -7,5 +7,7 @@ mod contracts;
 mod imperfect_store;
 mod journey;
 mod operators;
+mod qdrant_fidelity;
 mod refusals;
 mod switching;
+mod vector_reuse;

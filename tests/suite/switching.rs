@@ -157,6 +157,33 @@ async fn repeating_a_finished_switch_answers_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_cannot_be_told_does_not_undo_a_switch() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let slot = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the fork completes").slot_id;
+    world.move_destinations("ftp://nowhere").await;
+    let request = SwitchRequest { operation_id: Uuid::new_v4().to_string(), ..world.switch_request(&slot) };
+    let switched = world.switch(&request).await.expect("the roles change all the same");
+    assert_eq!((switched.generation, &switched.new_active_slot_id), (1, &slot));
+    assert!(switched.not_announced.contains("InvalidInput: the connection URL"), "{:?}", switched.not_announced);
+    assert_eq!(with_role(&world, "active").await, std::slice::from_ref(&slot));
+    let (state, phase, result): (String, String, serde_json::Value) =
+        sqlx::query_as("SELECT state, phase, result FROM sync_multiplexer.operation WHERE operation_id = $1::uuid")
+            .bind(&request.operation_id)
+            .fetch_one(world.database.pool())
+            .await
+            .expect("the operation is on record");
+    assert_eq!((state.as_str(), phase.as_str()), ("completed", "done"));
+    assert_eq!(result["not_announced"], switched.not_announced.as_str());
+
+    world.move_destinations(&world.database_url).await;
+    let again = world.switch(&request).await.expect("the same switch again");
+    assert_eq!(again, proto::v1::SwitchResult { not_announced: String::new(), ..switched });
+    drop(worker);
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_switches_at_a_time_exactly_one_wins() {
     let (world, worker, [v0, v1]) = world_with_two_ready().await;
     let (to_v0, to_v1) = (world.switch_request(&v0), world.switch_request(&v1));

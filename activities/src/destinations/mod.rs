@@ -12,12 +12,15 @@ mod fusion;
 pub mod pgvector;
 pub mod qdrant;
 mod validate;
+pub mod vespa;
 
 pub use document::{
     Chunk, EntityDocument, EntityRef, Hit, Query, Rejection, Scope, SearchMode, SparseVector, StoredChunk,
     StoredEntity, UpsertOutcome,
 };
 pub use validate::validate;
+
+use std::borrow::Cow;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;

@@ -43,6 +43,17 @@ pub(crate) trait World: Send + Sync {
         true
     }
 
+    /// Whether an entity of this id can be stored. Others are rejected by name.
+    fn takes_id(&self, _id: &str) -> bool {
+        true
+    }
+
+    /// Whether a word that few points have weighs more in a search. Where the server only multiplies the weights that it
+    /// was given, it does not.
+    fn weighs_rare_words(&self) -> bool {
+        true
+    }
+
     /// Removes the place. Not reached when the test fails, so that one can look at it.
     async fn close(self: Box<Self>);
 

@@ -54,6 +54,12 @@ pub(crate) trait World: Send + Sync {
         true
     }
 
+    /// Whether a hybrid search ranks in each of its two rankings only what that one found. Where every candidate has a rank
+    /// in both, those without the word are tied there and who is next to the best is not sure.
+    fn ranks_only_what_is_found(&self) -> bool {
+        true
+    }
+
     /// Removes the place. Not reached when the test fails, so that one can look at it.
     async fn close(self: Box<Self>);
 

@@ -7,9 +7,12 @@
 //! trusts. What was written is removed again.
 
 mod conformance_table;
+mod destination;
 mod faults;
+mod feeder;
 mod peers;
 mod place;
+mod slots;
 mod target;
 mod transport;
 mod world;

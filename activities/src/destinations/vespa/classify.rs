@@ -121,6 +121,10 @@ pub(super) fn not_deployed(problem: &str) -> Error {
     )
 }
 
+/// Vespa threw a write away and called that a success.
+pub(super) const IGNORED_OPERATION: &str = "Vespa threw its document away (X-Vespa-Ignored-Operation): the selection of \
+     its document type in services.xml leaves it out";
+
 /// Vespa dropped fields of a document and called that a success.
 pub(super) fn fields_ignored() -> Error {
     not_deployed("it left fields out of a document (X-Vespa-Ignored-Fields), because it has no such fields")

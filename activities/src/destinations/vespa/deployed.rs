@@ -139,6 +139,7 @@ enum Probed {
 fn judge(reply: &Reply) -> Result<Probed> {
     match Verdict::of(reply.status) {
         _ if reply.ignored_fields => Err(classify::fields_ignored()),
+        _ if reply.ignored_operation => Err(classify::not_deployed(classify::IGNORED_OPERATION)),
         Verdict::ConditionNotMet => Ok(Probed::Taken),
         Verdict::Refused => {
             let message = Envelope::of(reply).message.unwrap_or_default();

@@ -208,6 +208,10 @@ impl Feeder {
             let leave = if is_put { Some(self.hold.leave().await?) } else { None };
             self.calls.breaker.admit().await?;
             let place = self.window.place().await?;
+            if leave.as_ref().is_some_and(|leave| self.hold.has_ended(leave)) {
+                // The feed was put on hold while this one waited for its place.
+                continue;
+            }
             add(&self.counts.requests);
             let answer = self.calls.connections.send(&request).await;
             let verdict = answer.as_ref().map_or(Verdict::Uncertain, |reply| Verdict::of(reply.status));
@@ -304,11 +308,7 @@ fn judge(operation: &Operation, verdict: Verdict, reply: &Reply) -> Result<Writt
                 return Err(classify::broken("write a document", "its answer names another document"));
             }
             if reply.ignored_operation {
-                return Ok(Written::Refused(
-                    "Vespa threw its document away (X-Vespa-Ignored-Operation): the selection of its document type in \
-                     services.xml leaves it out"
-                        .to_owned(),
-                ));
+                return Ok(Written::Refused(classify::IGNORED_OPERATION.to_owned()));
             }
             if reply.ignored_fields { Err(classify::fields_ignored()) } else { Ok(Written::Done) }
         }

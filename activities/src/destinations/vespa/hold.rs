@@ -80,6 +80,11 @@ impl Hold {
         }
     }
 
+    /// Whether leave that was given when nothing was held is over, because now puts are.
+    pub(super) fn has_ended(&self, leave: &Leave<'_>) -> bool {
+        leave.probing.is_none() && self.lock().is_some()
+    }
+
     /// A put was answered with 507.
     pub(super) fn no_space(&self) {
         let now = Instant::now();
@@ -144,10 +149,12 @@ mod tests {
     #[tokio::test]
     async fn one_put_tries_and_the_others_wait_for_it() {
         let hold = hold(Duration::ZERO, LONG);
-        assert!(hold.leave().await.unwrap().probing.is_none(), "nothing is held");
+        let late = hold.leave().await.unwrap();
+        assert!(late.probing.is_none() && !hold.has_ended(&late), "nothing is held");
         hold.no_space();
+        assert!(hold.has_ended(&late), "nobody sends on what was true before");
         let probe = hold.leave().now_or_never().expect("the probe may go").unwrap();
-        assert!(probe.probing.is_some());
+        assert!(probe.probing.is_some() && !hold.has_ended(&probe));
         let mut other = Box::pin(hold.leave());
         assert!(other.as_mut().now_or_never().is_none(), "the others wait");
         hold.space();

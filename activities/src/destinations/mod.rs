@@ -82,6 +82,11 @@ pub trait Destination: Send + Sync {
     /// Where the points are, without secrets. Two slots of one sync in equal places would write over each other.
     fn place(&self) -> String;
 
+    /// A text as [`Self::read`] gives it back: without the characters that the destination cannot hold.
+    fn stored_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        Cow::Borrowed(text)
+    }
+
     /// How a dense vector comes back from [`Self::read`].
     fn dense_fidelity(&self) -> DenseFidelity;
 

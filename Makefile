@@ -20,7 +20,7 @@ build: ## compile the program
 	cargo build --workspace --lib --bins
 
 demo: prepare build ## fork and switch a generated store on real servers (KEEP=1 leaves them running)
-	@$(SYNCMUX) demo $(if $(KEEP),--keep)
+	@$(SYNCMUX) demo $(if $(KEEP),--keep) $(if $(DESTINATION),--destination $(DESTINATION))
 
 test: peers ## the whole suite, on servers of its own
 	@cargo build --workspace --all-targets

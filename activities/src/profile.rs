@@ -8,7 +8,7 @@ use proto::v1::vespa_mapping::Grain;
 use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, QdrantLayout, StaticTable, VespaLayout};
 use sha2::{Digest, Sha256};
 
-use crate::destinations::qdrant;
+use crate::destinations::qdrant::{self, QdrantSettings};
 use crate::destinations::vespa::{self, VespaSettings};
 use crate::embedding::EmbedderSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -94,11 +94,15 @@ impl CompleteProfile {
     ///
     /// Those of [`Self::new`].
     pub fn as_the_platform_does(&self) -> Result<Vec<Self>> {
-        let layouts = match &self.profile.destination {
+        let dimensions = self.dimensions()?;
+        let layouts: Vec<_> = match &self.profile.destination {
             Some(Destination::Qdrant(_)) => [SharedNames::ByLength, SharedNames::ByModel]
                 .map(|names| QdrantLayout { shared_names: names.into(), ..QdrantLayout::default() })
+                .into_iter()
+                // It has models of some lengths only.
+                .filter(|layout| QdrantSettings::from_layout(layout, dimensions).is_ok())
                 .map(Destination::Qdrant)
-                .to_vec(),
+                .collect(),
             // Its raw entities are in the same places as its chunks.
             Some(Destination::Vespa(_)) => {
                 vec![Destination::Vespa(VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() })]
@@ -368,6 +372,33 @@ mod tests {
         assert_eq!(on_qdrant(partly), left_out);
         assert_eq!(CompleteProfile::new(Some(left_out.profile.clone())).expect("complete"), left_out);
         assert_eq!(CompleteProfile::from_stored(&left_out.to_stored().expect("JSON")).expect("readable"), left_out);
+    }
+
+    #[test]
+    fn the_platform_has_its_own_layouts_for_vectors_of_a_length() {
+        let names = |profile: CompleteProfile| -> Vec<_> {
+            let name = |profile: CompleteProfile| match profile.profile.destination {
+                Some(Destination::Qdrant(layout)) => (layout.collection.clone(), layout.shared_names()),
+                other => panic!("not a layout of Qdrant: {other:?}"),
+            };
+            profile.as_the_platform_does().unwrap().into_iter().map(name).collect()
+        };
+        let own = on_qdrant(QdrantLayout { collection: "mine".into(), alias: "a".into(), ..QdrantLayout::default() });
+        let (by_length, by_model) = ((String::new(), SharedNames::ByLength), (String::new(), SharedNames::ByModel));
+        assert_eq!(names(own.clone()), [by_length.clone()], "it has no model with vectors of 256 values");
+        let server = proto::v1::OpenAiCompatible {
+            base_url: "http://e".into(),
+            model: "text-embedding-3-small".into(),
+            dimensions: 1536,
+            ..Default::default()
+        };
+        let embedder = Some(Embedder { kind: Some(Kind::OpenAi(server)) });
+        let profile = CompleteProfile::new(Some(Profile { embedder, ..own.profile })).unwrap();
+        assert_eq!(names(profile), [by_length, by_model]);
+
+        let whole = CompleteProfile::new(Some(whole_entities())).unwrap().as_the_platform_does().unwrap();
+        assert_eq!(whole.iter().map(CompleteProfile::destination_kind).collect::<Vec<_>>(), ["vespa"]);
+        assert!(CompleteProfile::new(Some(minimal())).unwrap().as_the_platform_does().unwrap().is_empty());
     }
 
     #[test]

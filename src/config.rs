@@ -54,7 +54,7 @@ pub struct WorkerArgs {
     /// The platform's Fernet key, to read the credentials of connections
     #[arg(long, env = "ENCRYPTION_KEY", hide_env_values = true, value_name = "KEY")]
     pub encryption_key: Option<SecretString>,
-    /// The destinations the platform brings
+    /// The destinations the platform brings.
     #[command(flatten)]
     pub native: NativeArgs,
     /// Folder of the local embedding model

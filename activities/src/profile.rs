@@ -8,7 +8,7 @@ use proto::v1::vespa_mapping::Grain;
 use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, QdrantLayout, StaticTable, VespaLayout};
 use sha2::{Digest, Sha256};
 
-use crate::destinations::qdrant;
+use crate::destinations::qdrant::{self, QdrantSettings};
 use crate::destinations::vespa::{self, VespaSettings};
 use crate::embedding::EmbedderSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -94,11 +94,15 @@ impl CompleteProfile {
     ///
     /// Those of [`Self::new`].
     pub fn as_the_platform_does(&self) -> Result<Vec<Self>> {
-        let layouts = match &self.profile.destination {
+        let dimensions = self.dimensions()?;
+        let layouts: Vec<_> = match &self.profile.destination {
             Some(Destination::Qdrant(_)) => [SharedNames::ByLength, SharedNames::ByModel]
                 .map(|names| QdrantLayout { shared_names: names.into(), ..QdrantLayout::default() })
+                .into_iter()
+                // It has models of some lengths only.
+                .filter(|layout| QdrantSettings::from_layout(layout, dimensions).is_ok())
                 .map(Destination::Qdrant)
-                .to_vec(),
+                .collect(),
             // Its raw entities are in the same places as its chunks.
             Some(Destination::Vespa(_)) => {
                 vec![Destination::Vespa(VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() })]
@@ -268,8 +272,9 @@ fn fingerprint(profile: &Profile) -> Result<String> {
         layout.alias.clear();
     }
     if let Some(Destination::Vespa(layout)) = &mut settings.destination {
-        // How readers search does not change what is stored.
+        // How readers search does not change what is stored, and the packages differ in nothing else.
         layout.rank_profiles = None;
+        layout.package = 0;
     }
     // `serde_json::Value` keeps its keys sorted, so the text depends on the settings only.
     let text = serde_json::to_value(&settings)
@@ -370,6 +375,33 @@ mod tests {
     }
 
     #[test]
+    fn the_platform_has_its_own_layouts_for_vectors_of_a_length() {
+        let names = |profile: CompleteProfile| -> Vec<_> {
+            let name = |profile: CompleteProfile| match profile.profile.destination {
+                Some(Destination::Qdrant(layout)) => (layout.collection.clone(), layout.shared_names()),
+                other => panic!("not a layout of Qdrant: {other:?}"),
+            };
+            profile.as_the_platform_does().unwrap().into_iter().map(name).collect()
+        };
+        let own = on_qdrant(QdrantLayout { collection: "mine".into(), alias: "a".into(), ..QdrantLayout::default() });
+        let (by_length, by_model) = ((String::new(), SharedNames::ByLength), (String::new(), SharedNames::ByModel));
+        assert_eq!(names(own.clone()), [by_length.clone()], "it has no model with vectors of 256 values");
+        let server = proto::v1::OpenAiCompatible {
+            base_url: "http://e".into(),
+            model: "text-embedding-3-small".into(),
+            dimensions: 1536,
+            ..Default::default()
+        };
+        let embedder = Some(Embedder { kind: Some(Kind::OpenAi(server)) });
+        let profile = CompleteProfile::new(Some(Profile { embedder, ..own.profile })).unwrap();
+        assert_eq!(names(profile), [by_length, by_model]);
+
+        let whole = CompleteProfile::new(Some(whole_entities())).unwrap().as_the_platform_does().unwrap();
+        assert_eq!(whole.iter().map(CompleteProfile::destination_kind).collect::<Vec<_>>(), ["vespa"]);
+        assert!(CompleteProfile::new(Some(minimal())).unwrap().as_the_platform_does().unwrap().is_empty());
+    }
+
+    #[test]
     fn each_setting_of_qdrant_counts_but_the_alias() {
         let plain = on_qdrant(QdrantLayout::default()).fingerprint;
         let changes: [fn(&mut QdrantLayout); 11] = [
@@ -423,6 +455,8 @@ mod tests {
             layout.rank_profiles = Some(names);
         });
         assert_eq!(searched_otherwise.unwrap().fingerprint, short.fingerprint);
+        let packaged = vespa(Documents::Chunk, |layout| layout.set_package(proto::v1::vespa_layout::Package::Own));
+        assert_eq!(packaged.unwrap().fingerprint, short.fingerprint);
         let elsewhere = vespa(Documents::Chunk, |layout| layout.namespace = "other".to_owned()).unwrap();
         assert_ne!(elsewhere.fingerprint, short.fingerprint);
         assert_eq!(vespa(Documents::Unspecified, |_| ()).unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -441,5 +475,16 @@ mod tests {
         let no_layout = told(Some(Profile::default()));
         assert_eq!(no_layout.kind(), ErrorKind::InvalidInput);
         assert!(no_layout.message().contains("has no layout"));
+    }
+
+    #[test]
+    fn a_mapping_says_what_its_documents_are() {
+        let mapped = |grain: Grain| {
+            let mapping = proto::v1::VespaMapping { grain: grain.into(), ..Default::default() };
+            let layout =
+                VespaLayout { documents: Documents::Custom.into(), mapping: Some(mapping), ..Default::default() };
+            vespa_intake(&layout)
+        };
+        assert_eq!((mapped(Grain::Entity), mapped(Grain::Chunk)), (Intake::WholeEntities, Intake::Chunks));
     }
 }

@@ -12,39 +12,38 @@ const QDRANT_PORT: u16 = 6333;
 
 /// What a worker knows of connections without credentials: `qdrant_native` and `vespa_native`.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Destinations the platform brings (connections without credentials)")]
 pub struct NativeArgs {
-    /// URL of the platform's Qdrant; instead of host and port
+    /// URL of the platform's Qdrant, behind `qdrant_native`; instead of host and port
     #[arg(long, env = "QDRANT_FULL_URL", hide_env_values = true, value_name = "URL")]
     pub qdrant_full_url: Option<SecretString>,
     /// Host of the platform's Qdrant
     #[arg(long, env = "QDRANT_HOST", value_name = "HOST")]
     pub qdrant_host: Option<String>,
-    /// Port of its REST interface; default 6333
+    /// Port of its REST interface; 6333 when left out
     #[arg(long, env = "QDRANT_PORT", value_name = "PORT")]
     pub qdrant_port: Option<u16>,
-    /// Port of its gRPC interface; default the one after REST's
+    /// Port of its gRPC interface; the one after REST's when left out
     #[arg(long, env = "QDRANT_GRPC_PORT", value_name = "PORT")]
     pub qdrant_grpc_port: Option<u16>,
-    /// Its key, when it wants one
+    /// Key of the platform's Qdrant, when it wants one
     #[arg(long, env = "QDRANT_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub qdrant_api_key: Option<SecretString>,
-    /// URL of the platform's Vespa, such as <http://vespa> or <https://name.vespa-app.cloud>
+    /// URL of the platform's Vespa, behind `vespa_native`, such as `http://vespa` or `https://name.vespa-app.cloud`
     #[arg(long, env = "VESPA_URL", hide_env_values = true, value_name = "URL")]
     pub vespa_url: Option<SecretString>,
-    /// Its port, when the URL names none
+    /// Port of the platform's Vespa, when its URL names none
     #[arg(long, env = "VESPA_PORT", value_name = "PORT")]
     pub vespa_port: Option<u16>,
-    /// Bearer token for it
+    /// Bearer token for the platform's Vespa
     #[arg(long, env = "VESPA_CLI_DATA_PLANE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub vespa_token: Option<SecretString>,
-    /// PEM file with the client certificate for it
+    /// PEM file with the client certificate for the platform's Vespa
     #[arg(long, env = "VESPA_CLI_DATA_PLANE_CERT_FILE", value_name = "FILE")]
     pub vespa_certificate: Option<PathBuf>,
     /// PEM file with the key of that certificate
     #[arg(long, env = "VESPA_CLI_DATA_PLANE_KEY_FILE", value_name = "FILE")]
     pub vespa_key: Option<PathBuf>,
-    /// PEM file with the authorities that sign its certificate
+    /// PEM file with the authorities that sign the certificate of the platform's Vespa
     #[arg(long, env = "VESPA_CLI_DATA_PLANE_CA_CERT_FILE", value_name = "FILE")]
     pub vespa_authorities: Option<PathBuf>,
 }

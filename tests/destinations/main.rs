@@ -4,3 +4,4 @@
 mod conformance;
 mod pgvector;
 mod qdrant;
+mod vespa;

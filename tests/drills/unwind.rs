@@ -1,7 +1,9 @@
 //! Every step of a fork fails for good, and what the fork had made is gone; what others had made is not.
 
+use harness::qdrant::{QdrantServer, QdrantServerOptions};
 use harness::{World, until};
-use proto::v1::{ForkOptions, ForkRequest, SlotState};
+use proto::v1::profile::Destination;
+use proto::v1::{ForkOptions, ForkRequest, Profile, QdrantLayout, SlotState};
 use sqlx::AssertSqlSafe;
 use sync_multiplexer::output::Failure;
 use sync_multiplexer::temporal;
@@ -297,6 +299,44 @@ async fn what_cannot_be_taken_back_stays_on_record_and_can_be_continued() {
     world.move_destinations(&world.database_url.clone()).await;
     let result = world.fork(&request).await.expect("the next fork completes");
     assert!(result.continued, "it goes on with the slot that stayed");
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_does_not_follow_a_connection_to_where_another_slot_is() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let [first, second] = [
+        QdrantServer::start(QdrantServerOptions::default()).await,
+        QdrantServer::start(QdrantServerOptions::default()).await,
+    ];
+    let credentials = |server: &QdrantServer| serde_json::json!({ "url": server.url(), "grpc_port": server.port() });
+    let request = |connection| ForkRequest {
+        profile: Some(Profile {
+            destination: Some(Destination::Qdrant(QdrantLayout {
+                collection: "same".into(),
+                ..QdrantLayout::default()
+            })),
+            ..world.profile(512)
+        }),
+        ..world.fork_request(connection)
+    };
+    let active = world.connect_destination("qdrant", credentials(&first)).await;
+    let slot = world.fork(&request(active)).await.expect("the first fork").slot_id;
+    world.switch(&world.switch_request(&slot)).await.expect("the first switch");
+    let points = first.stored_points("same");
+
+    let connection = world.connect_destination("qdrant", credentials(&second)).await;
+    let closed = ClosedLedger::of(&world).await;
+    let fork = world.start_fork(&request(connection)).await.expect("a fork starts");
+    closed.waited_for_by(3).await;
+    world.move_destination(connection, &credentials(&first)).await;
+    fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    closed.open().await;
+    let words = temporal::watch_fork(&fork, |_| {}).await.expect_err("it was cancelled").to_string();
+    assert!(words.contains("the points were not removed") && words.contains(" now; what was written to "), "{words}");
+    assert_eq!(first.stored_points("same"), points, "the active slot's points");
     assert!(worker.stop(), "the worker ends well");
     world.done().await;
 }

@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sync_multiplexer::config::TemporalArgs;
 use sync_multiplexer::demo::store::{StoreOptions, generate};
-use sync_multiplexer::demo::{Seeded, ids, seed};
+use sync_multiplexer::demo::{NewDestination, Seeded, connect, ids, seed};
 use sync_multiplexer::output::Failure;
 use sync_multiplexer::temporal;
 use temporalio_client::{Client, WorkflowHandle};
@@ -219,22 +219,31 @@ impl World {
     pub async fn connect_destination(&self, short_name: &str, credentials: serde_json::Value) -> Uuid {
         let key = self.encryption_key.clone().into();
         let reader = CredentialReader::new(Some(&key)).expect("a generated key is a key");
-        let token = reader.encrypt(&credentials).expect("there is a key");
-        let (credential, connection) = (Uuid::new_v4(), Uuid::new_v4());
-        sqlx::query(
-            "INSERT INTO public.integration_credential (id, created_at, modified_at, organization_id, name,
-                 integration_short_name, integration_type, authentication_method, encrypted_credentials)
-             VALUES ($1, now(), now(), $2, 'a test', $3, 'destination', 'direct', $4)",
+        let connection = Uuid::new_v4();
+        let destination = NewDestination { connection, name: short_name, short_name, credentials: &credentials };
+        let mut database = self.database.pool().acquire().await.expect("the platform's database answers");
+        connect(&mut database, &reader, self.ids.organization_id, &destination).await.expect("it can be connected");
+        connection
+    }
+
+    /// Changes how to get into one destination.
+    ///
+    /// # Panics
+    ///
+    /// When the platform's table cannot be written.
+    pub async fn move_destination(&self, connection: Uuid, credentials: &serde_json::Value) {
+        let key = self.encryption_key.clone().into();
+        let reader = CredentialReader::new(Some(&key)).expect("a generated key is a key");
+        let moved = sqlx::query(
+            "UPDATE public.integration_credential SET encrypted_credentials = $1
+             WHERE id = (SELECT integration_credential_id FROM public.connection WHERE id = $2)",
         )
-        .bind(credential)
-        .bind(self.ids.organization_id)
-        .bind(short_name)
-        .bind(token)
+        .bind(reader.encrypt(credentials).expect("there is a key"))
+        .bind(connection)
         .execute(self.database.pool())
         .await
-        .expect("a credential can be added");
-        self.add_connection(connection, Some(self.ids.organization_id), short_name, Some(credential)).await;
-        connection
+        .expect("the credentials can be changed");
+        assert_eq!(moved.rows_affected(), 1, "the connection has credentials");
     }
 
     /// Adds the destination that the platform brings for every organisation: without owner and credentials, under the
@@ -249,24 +258,17 @@ impl World {
             "vespa_native" => Uuid::from_u128(0x33333333_3333_3333_3333_333333333333),
             other => panic!("the platform reserves no id for {other}"),
         };
-        self.add_connection(id, None, short_name, None).await;
-        id
-    }
-
-    async fn add_connection(&self, id: Uuid, organization: Option<Uuid>, short_name: &str, credential: Option<Uuid>) {
         sqlx::query(
-            "INSERT INTO public.connection (id, created_at, modified_at, organization_id, name, readable_id,
-                 integration_type, status, short_name, integration_credential_id)
-             VALUES ($1, now(), now(), $2, $3, $4, 'DESTINATION', 'ACTIVE', $3, $5)",
+            "INSERT INTO public.connection (id, created_at, modified_at, name, readable_id, integration_type, status,
+                 short_name)
+             VALUES ($1, now(), now(), $2, $2, 'DESTINATION', 'ACTIVE', $2)",
         )
         .bind(id)
-        .bind(organization)
         .bind(short_name)
-        .bind(format!("{short_name}-{id}"))
-        .bind(credential)
         .execute(self.database.pool())
         .await
         .expect("a connection can be added");
+        id
     }
 
     /// The activities in this process, with a worker's settings.

@@ -2,11 +2,14 @@
 
 mod architecture;
 mod command_line;
+mod connections;
 mod continuing;
 mod contracts;
+mod demo;
 mod imperfect_store;
 mod journey;
 mod operators;
+mod places;
 mod qdrant_fidelity;
 mod refusals;
 mod switching;

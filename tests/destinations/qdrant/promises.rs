@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use ::qdrant_client::Payload;
 use ::qdrant_client::qdrant::alias_operations::Action;
 use ::qdrant_client::qdrant::condition::ConditionOneOf;
 use ::qdrant_client::qdrant::r#match::MatchValue;
 use ::qdrant_client::qdrant::quantization_config::Quantization;
 use ::qdrant_client::qdrant::vectors_config::Config;
 use ::qdrant_client::qdrant::{
-    CollectionStatus, CountPointsBuilder, Distance, Filter, Modifier, PayloadSchemaType, QuantizationType,
+    CollectionStatus, CountPointsBuilder, DeletePointsBuilder, Distance, Filter, Modifier, PayloadSchemaType,
+    PointStruct, QuantizationType, ScrollPointsBuilder,
 };
 use activities::destinations::{Destination, EntityRef, SearchMode};
 use activities::error::ErrorKind;
@@ -17,7 +19,7 @@ use harness::qdrant::{Fault, Look, Method, QdrantServerOptions};
 use proto::v1::QdrantLayout;
 
 use super::stage::{SHARED, Stage, open, singles};
-use super::target::plain;
+use super::target::{payload, plain};
 use crate::conformance::DIMENSIONS;
 use crate::conformance::documents::{axis, document, refs, scope};
 use crate::conformance::observe::{found, kind, scanned, store};
@@ -279,4 +281,31 @@ async fn two_slots_of_one_sync_are_in_one_place_when_their_collection_is_one() {
     assert_eq!(stage.slot.place(), open(&stage.target, &scope(), &binary).place(), "whatever else the layout says");
     assert_ne!(stage.slot.place(), open(&stage.target, &stage.scope, &named("own")).place());
     assert!(stage.slot.place().contains(&format!("airweave_vectors_{DIMENSIONS}")));
+}
+
+#[tokio::test]
+async fn payloads_nest_as_deep_as_the_protocol_takes() {
+    let Some(stage) = Stage::open().await else { return };
+    let nested = |depth: usize| format!("{}1{}", r#"{"k":"#.repeat(depth), "}".repeat(depth));
+    let raw = |depth| {
+        let json = serde_json::from_str(&nested(depth)).expect("JSON");
+        stage.target.upsert(SHARED, vec![PointStruct::new(1, axis(0), payload(json))])
+    };
+    // Decoders of the protocol give up on a deeper field, and on the whole request with it.
+    raw(33).await.expect("as deep as they take");
+    raw(34).await.expect_err("deeper");
+    stage.target.client.delete_points(DeletePointsBuilder::new(SHARED).points([1]).wait(true)).await.expect("delete");
+    let mut documents = [document("deep", 1, 1), document("too deep", 1, 1), document("flat", 1, 1)];
+    documents[0].chunks[0].payload = nested(31);
+    documents[1].chunks[0].payload = nested(32);
+    let writes = stage.target.server().journal().count(Method::Upsert);
+    let outcome = stage.slot.upsert(&documents).await.expect("upsert");
+    assert_eq!(outcome.rejected.iter().map(|it| it.entity.0.as_str()).collect::<Vec<_>>(), ["too deep"]);
+    assert_eq!(stage.target.server().journal().count(Method::Upsert), writes + 1, "known before anything is sent");
+    let request = ScrollPointsBuilder::new(SHARED).with_payload(true);
+    let points = stage.target.client.scroll(request).await.expect("scroll").result;
+    assert_eq!(points.len(), 2);
+    let deep = points.into_iter().find(|point| point.payload.contains_key("k")).expect("stored");
+    let stored = serde_json::Value::from(Payload::from(deep.payload));
+    assert!(stored.to_string().contains(&nested(30)), "as it was: {stored}");
 }

@@ -58,4 +58,5 @@ pub use options::{KeywordScore, Security, VespaServerOptions};
 pub use queue::QueueLimits;
 pub use schema::{FieldRow, Generation, Indexing};
 pub use server::VespaServer;
+pub use text_rule::illegal_code_point;
 pub use tls::Identity;

@@ -1,13 +1,12 @@
 //! Proving that writing would work, by a write that leaves nothing behind.
 //!
-//! Where the collection is there, a point is written that belongs to no tenant, so that no search finds it, and removed.
-//! Where it is not, the same is done in a collection of the slot's layout that is made for it and removed. Both are named
-//! after the slot: what a crash leaves behind, the next check removes.
+//! Where the collection is there, a point is written that belongs to no tenant, so that no search finds it, and
+//! removed. Where it is not, the same is done in a collection of the slot's layout that is made for it and removed.
+//! Both are named after the slot: what a crash leaves behind, the next check removes.
 
-use qdrant_client::qdrant::{Filter, PointStruct};
+use qdrant_client::qdrant::{Condition, Filter, PointStruct};
 use uuid::Uuid;
 
-use super::filter::of_points;
 use super::point::points;
 use super::service::Qdrant;
 use crate::destinations::{Chunk, EntityDocument, EntityRef, Scope, SparseVector};
@@ -45,16 +44,17 @@ impl Qdrant {
 
     /// Writes a point like any other and removes it. When this fails, no point of ours is at fault.
     pub(super) async fn take_a_plain_point(&self, collection: &str) -> Result<()> {
-        let (nobody, point) = self.plain_point()?;
-        let id = point.id.clone();
+        let point = self.plain_point()?;
+        // By its id alone, which is derived from a sync that nobody has: a collection that was not prepared yet may
+        // lack the indexes without which a server refuses other filters.
+        let filter = Filter::must([Condition::has_id(point.id.clone())]);
         let written = self.wire.upsert(collection, vec![point]).await.map_err(Error::from);
-        let filter: Filter = of_points(&nobody, id);
         let removed = self.wire.delete(collection, filter).await.map_err(Error::from);
         written.and(removed)
     }
 
     /// A point of a tenant and a sync that nobody is.
-    fn plain_point(&self) -> Result<(Scope, PointStruct)> {
+    fn plain_point(&self) -> Result<PointStruct> {
         let nobody = Uuid::new_v5(&self.scope.slot_id, b"sync-multiplexer check");
         let scope = Scope { organization_id: nobody, collection_id: nobody, sync_id: nobody, slot_id: nobody };
         let dimensions = usize::try_from(self.settings.dimensions).unwrap_or_default();
@@ -71,8 +71,7 @@ impl Qdrant {
             }],
         };
         let point = points(&document, 0, &scope, &self.settings).ok().and_then(|mut points| points.pop());
-        let point = point.ok_or_else(|| Error::new(ErrorKind::Internal, "the sample point is not sound"))?;
-        Ok((scope, point.wire))
+        point.map(|point| point.wire).ok_or_else(|| Error::new(ErrorKind::Internal, "the plain point is not sound"))
     }
 }
 
@@ -96,9 +95,12 @@ mod tests {
             let layout = QdrantLayout { distance, ..QdrantLayout::default() };
             let settings = QdrantSettings::from_layout(&layout, dimensions).expect("valid");
             let slot = Qdrant::connect(&endpoint, scope.clone(), settings).expect("nothing is connected yet");
-            let (nobody, point) = slot.plain_point().expect("sound");
-            assert!(nobody.collection_id != scope.collection_id && nobody.sync_id != scope.sync_id);
-            assert_eq!(slot.plain_point().expect("sound").1, point, "the same each time, so that one is left at most");
+            let point = slot.plain_point().expect("sound");
+            assert_eq!(slot.plain_point().expect("sound"), point, "the same each time, so that one is left at most");
+            let words = format!("{point:?}");
+            for id in [scope.collection_id, scope.sync_id, scope.slot_id] {
+                assert!(!words.contains(&id.to_string()), "nobody's: {words}");
+            }
         }
     }
 }

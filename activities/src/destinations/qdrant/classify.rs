@@ -1,7 +1,7 @@
 //! What each failure of the client or the server means: an error of the client becomes a kind, once, here.
 //!
-//! Status codes are those of gRPC; which of them Qdrant gives when was observed on version 1.19. Trouble with the connection
-//! comes as `Internal`, `Unknown`, `Cancelled` or `Unavailable`, depending on where it broke.
+//! Status codes are those of gRPC; which of them Qdrant gives when was observed on version 1.19. Trouble with the
+//! connection comes as `Internal`, `Unknown`, `Cancelled` or `Unavailable`, depending on where it broke.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -38,6 +38,20 @@ impl From<Failure> for Error {
 
 /// Classifies a failure of `doing`, such as "count points".
 pub(super) fn classify(doing: &str, error: QdrantError) -> Failure {
+    classify_with(doing, error, explain_refusal)
+}
+
+/// Classifies a failure of a request that holds nothing but settings, so that the server's words can be repeated.
+pub(super) fn classify_settings(doing: &str, error: QdrantError) -> Failure {
+    classify_with(doing, error, |message| match explain_refusal(message) {
+        (ErrorKind::Internal, _) => {
+            (ErrorKind::IncompatibleDestination, format!("the server does not take the settings: {}", quote(message)))
+        }
+        other => other,
+    })
+}
+
+fn classify_with(doing: &str, error: QdrantError, refused: impl Fn(&str) -> (ErrorKind, String)) -> Failure {
     match error {
         QdrantError::ResourceExhaustedError { ref status, retry_after_seconds } if !lacks_storage(status) => {
             let problem = format!("asked to wait {retry_after_seconds} s because of a rate limit");
@@ -45,18 +59,18 @@ pub(super) fn classify(doing: &str, error: QdrantError) -> Failure {
             Failure::Failed(error.with_retry_after(Duration::from_secs(retry_after_seconds)))
         }
         QdrantError::ResourceExhaustedError { status, .. } | QdrantError::ResponseError { status } => {
-            classify_status(doing, status)
+            classify_status(doing, status, refused)
         }
         // Nothing the server said; the request or the answer is not what the client knows.
         error => Failure::Failed(say(ErrorKind::Internal, doing, "the client failed").with_source(error)),
     }
 }
 
-fn classify_status(doing: &str, status: Status) -> Failure {
+fn classify_status(doing: &str, status: Status, refused: impl Fn(&str) -> (ErrorKind, String)) -> Failure {
     match status.code() {
         // Without its words, which may quote what is in the request, unless they are about settings.
         Code::InvalidArgument | Code::OutOfRange => {
-            let (kind, problem) = explain_refusal(status.message());
+            let (kind, problem) = refused(status.message());
             Failure::Refused(say(kind, doing, &problem))
         }
         Code::ResourceExhausted if !lacks_storage(&status) => {
@@ -112,17 +126,23 @@ fn explain(status: &Status) -> (ErrorKind, &'static str) {
 /// What the server holds against a request. Its own words are repeated only where they are about settings: others may
 /// quote what is in the request.
 fn explain_refusal(message: &str) -> (ErrorKind, String) {
-    let quote = || message.chars().take(MAX_QUOTED_CHARS).collect::<String>();
     let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
     if says(&["Max "]) && says(&["reached"]) || says(&["Resident memory usage"]) {
-        (ErrorKind::OutOfSpace, format!("a limit of the collection's strict mode is reached: {}", quote()))
+        (ErrorKind::OutOfSpace, format!("a limit of the collection's strict mode is reached: {}", quote(message)))
     } else if says(&["Limit exceeded", "Index required", "limit reached (", " disabled!"]) {
-        (ErrorKind::IncompatibleDestination, format!("the collection's strict mode does not allow it: {}", quote()))
+        (
+            ErrorKind::IncompatibleDestination,
+            format!("the collection's strict mode does not allow it: {}", quote(message)),
+        )
     } else if says(&["Vector dimension error", "Not existing vector name"]) {
-        (ErrorKind::IncompatibleDestination, format!("the collection has other vectors: {}", quote()))
+        (ErrorKind::IncompatibleDestination, format!("the collection has other vectors: {}", quote(message)))
     } else {
         (ErrorKind::Internal, "the server takes a part of the request for invalid".to_owned())
     }
+}
+
+fn quote(message: &str) -> String {
+    message.chars().take(MAX_QUOTED_CHARS).collect()
 }
 
 fn lacks_storage(status: &Status) -> bool {
@@ -199,6 +219,18 @@ mod tests {
         assert_eq!(error.kind(), kind);
         assert!(error.message().contains(words), "{error}");
         assert!(!error.chain().contains("hunter2"), "only words about settings are repeated: {}", error.chain());
+    }
+
+    #[test]
+    fn words_about_settings_are_repeated() {
+        let error = |message| QdrantError::from(Status::invalid_argument(message));
+        let refused = Error::from(classify_settings("create", error("Wrong input: 1000 collections are the most")));
+        assert_eq!(refused.kind(), ErrorKind::IncompatibleDestination);
+        assert!(refused.message().ends_with("1000 collections are the most"), "{refused}");
+        let full = Error::from(classify_settings("create", error("Max vector storage size limit of 1MB reached!")));
+        assert_eq!(full.kind(), ErrorKind::OutOfSpace);
+        let long = Error::from(classify_settings("create", error(&"x".repeat(10_000))));
+        assert!(long.message().len() < 400, "not without end");
     }
 
     #[test]

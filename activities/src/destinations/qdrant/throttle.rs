@@ -1,8 +1,8 @@
 //! How long a request is repeated before its failure is handed on.
 //!
-//! Waiting here is cheaper than failing: what fails is carried again from the embedding on. So a rate limit is waited out,
-//! exactly as long as the server says, and a server that restarts is given a moment. What would take longer goes to the
-//! caller, who can wait without holding anything.
+//! Waiting here is cheaper than failing: what fails is carried again from the embedding on. So a rate limit is waited
+//! out, exactly as long as the server says, and a server that restarts is given a moment. What would take longer goes
+//! to the caller, who can wait without holding anything.
 //!
 //! Every request of this folder may be sent twice: the client does so itself when a connection breaks.
 
@@ -10,13 +10,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::classify::Failure;
 use crate::error::ErrorKind;
 
-/// Longest wait for a rate limit, all waits of one request together. A bucket of tokens fills up within a minute; the rest
-/// is for other writers who take from it.
+/// Longest wait for a rate limit, all waits of one request together. A bucket of tokens fills up within a minute; the
+/// rest is for other writers who take from it.
 const RATE_LIMIT_BUDGET: Duration = Duration::from_secs(150);
 
 /// Shortest wait for a rate limit, should the server ask for none.
@@ -25,8 +25,8 @@ const MIN_WAIT: Duration = Duration::from_millis(100);
 /// Waits before a request is repeated that found the server away. A restart of an empty Qdrant takes half a second.
 const AWAY_DELAYS: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(900)];
 
-/// Whose turn it is to wait for a rate limit. Requests that were refused go one by one: side by side they would take each
-/// other's tokens, and none would get through for long.
+/// Whose turn it is to wait for a rate limit. Requests that were refused go one by one: side by side they would take
+/// each other's tokens, and none would get through for long.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     turn: Mutex<()>,
@@ -47,24 +47,21 @@ impl Throttle {
                 Err(failure) => failure,
             };
             let Failure::Failed(error) = &failure else { return Err(failure) };
-            let delay = match (error.kind(), error.retry_after()) {
+            let answered = Instant::now();
+            let again = match (error.kind(), error.retry_after()) {
                 (ErrorKind::RateLimited, Some(asked)) => {
                     let (_, deadline) = match &turn {
                         Some(turn) => turn,
                         None => turn.insert((self.turn.lock().await, Instant::now() + RATE_LIMIT_BUDGET)),
                     };
-                    Some(asked.max(MIN_WAIT)).filter(|delay| Instant::now() + *delay <= *deadline)
+                    Some(answered + asked.max(MIN_WAIT)).filter(|again| again <= deadline)
                 }
-                (ErrorKind::Unavailable, _) => away.next(),
+                (ErrorKind::Unavailable, _) => away.next().map(|delay| answered + delay),
                 _ => None,
             };
-            let Some(delay) = delay else { return Err(failure) };
-            tracing::debug!(
-                kind = error.kind().name(),
-                delay_ms = delay.as_millis(),
-                "a request to Qdrant is repeated"
-            );
-            sleep(delay).await;
+            let Some(again) = again else { return Err(failure) };
+            tracing::debug!(kind = error.kind().name(), "a request to Qdrant is repeated");
+            sleep_until(again).await;
         }
     }
 }
@@ -108,7 +105,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_that_compete_for_tokens_all_get_through() {
-        // A bucket with a token every 50 s, and each of four requests needs one.
+        // A token falls every 50 s, and each of four requests needs one.
         let (throttle, started, taken) = (Throttle::default(), Instant::now(), AtomicU32::new(0));
         let send = || async {
             throttle

@@ -1,8 +1,8 @@
 //! The requests that are sent, and no others: every one waits until it is applied, is repeated while that helps, and is
 //! classified when it fails.
 //!
-//! A write that was answered is not yet a write that was done: a server whose time runs out answers with success and says in
-//! the body that it has not applied it. Only `Completed` counts.
+//! A write that was answered is not yet a write that was done: a server whose time runs out answers with success and
+//! says in the body that it has not applied it. Only `Completed` counts.
 
 use qdrant_client::qdrant::{
     AliasDescription, CollectionInfo, CountPoints, CreateAlias, CreateCollection, CreateFieldIndexCollection,
@@ -11,7 +11,7 @@ use qdrant_client::qdrant::{
 };
 use qdrant_client::{Qdrant, QdrantError};
 
-use super::classify::{Failure, classify};
+use super::classify::{Failure, classify, classify_settings};
 use super::clients::REQUEST_TIMEOUT;
 use super::throttle::Throttle;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,10 +29,9 @@ impl Wire {
 
     /// A collection, unless there is none of this name or alias.
     pub(super) async fn collection(&self, name: &str) -> Result<Option<CollectionInfo>> {
-        let send =
-            || async { self.client.collection_info(name).await.map_err(|e| classify("describe the collection", e)) };
-        match self.throttle.send(send).await.map_err(Error::from) {
-            Ok(answer) => answer.result.map(Some).ok_or_else(|| unexplained("describe the collection")),
+        let doing = "describe the collection";
+        match self.configure(doing, || self.client.collection_info(name)).await {
+            Ok(answer) => answer.result.map(Some).ok_or_else(|| unexplained(doing)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -41,8 +40,7 @@ impl Wire {
     /// Makes a collection, unless somebody else just did.
     pub(super) async fn create_collection(&self, request: &CreateCollection) -> Result<()> {
         let doing = "create the collection";
-        let send = || async { self.client.create_collection(request.clone()).await.map_err(|e| classify(doing, e)) };
-        match self.throttle.send(send).await.map_err(Error::from) {
+        match self.configure(doing, || self.client.create_collection(request.clone())).await {
             Ok(answer) if answer.result => Ok(()),
             Ok(_) => Err(unexplained(doing)),
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
@@ -53,10 +51,7 @@ impl Wire {
     /// Removes a collection, if there is one.
     pub(super) async fn delete_collection(&self, name: &str) -> Result<()> {
         let request = DeleteCollection { collection_name: name.to_owned(), timeout: Some(REQUEST_TIMEOUT.as_secs()) };
-        let send = || async {
-            self.client.delete_collection(request.clone()).await.map_err(|e| classify("remove the collection", e))
-        };
-        match self.throttle.send(send).await.map_err(Error::from) {
+        match self.configure("remove the collection", || self.client.delete_collection(request.clone())).await {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -64,44 +59,38 @@ impl Wire {
 
     /// Changes the optimiser's settings that `change` names. One that names none starts an optimiser that waits.
     pub(super) async fn configure_optimizer(&self, collection: &str, change: OptimizersConfigDiff) -> Result<()> {
-        let doing = "configure the collection's optimiser";
         let request = UpdateCollection {
             collection_name: collection.to_owned(),
             optimizers_config: Some(change),
             timeout: Some(REQUEST_TIMEOUT.as_secs()),
             ..UpdateCollection::default()
         };
-        let send = || async { self.client.update_collection(request.clone()).await.map_err(|e| classify(doing, e)) };
-        self.throttle.send(send).await?;
-        Ok(())
+        let doing = "configure the collection's optimiser";
+        self.configure(doing, || self.client.update_collection(request.clone())).await.map(drop)
     }
 
     /// Makes a payload index; one that is there already is left.
     pub(super) async fn create_index(&self, request: &CreateFieldIndexCollection) -> Result<()> {
         let doing = "index the payload";
-        let send = || async { applied(doing, self.client.create_field_index(request.clone()).await) };
-        Ok(self.throttle.send(send).await?)
+        let answer = self.configure(doing, || self.client.create_field_index(request.clone())).await?;
+        Ok(applied(doing, answer)?)
     }
 
     /// Every alias with its collection.
     pub(super) async fn aliases(&self) -> Result<Vec<AliasDescription>> {
-        let send = || async { self.client.list_aliases().await.map_err(|e| classify("list its aliases", e)) };
-        Ok(self.throttle.send(send).await?.aliases)
+        Ok(self.configure("list its aliases", || self.client.list_aliases()).await?.aliases)
     }
 
     /// Whether there is a collection of this name, not counting aliases.
     pub(super) async fn has_collection(&self, name: &str) -> Result<bool> {
-        let send = || async { self.client.list_collections().await.map_err(|e| classify("list its collections", e)) };
-        Ok(self.throttle.send(send).await?.collections.iter().any(|collection| collection.name == name))
+        let answer = self.configure("list its collections", || self.client.list_collections()).await?;
+        Ok(answer.collections.iter().any(|collection| collection.name == name))
     }
 
     /// Makes an alias or points it at another collection, in one step.
     pub(super) async fn point_alias(&self, alias: &str, collection: &str) -> Result<()> {
         let request = CreateAlias { collection_name: collection.to_owned(), alias_name: alias.to_owned() };
-        let send =
-            || async { self.client.create_alias(request.clone()).await.map_err(|e| classify("point the alias", e)) };
-        self.throttle.send(send).await?;
-        Ok(())
+        self.configure("point the alias", || self.client.create_alias(request.clone())).await.map(drop)
     }
 
     /// Stores points. After a refusal a part of them may be stored.
@@ -113,8 +102,8 @@ impl Wire {
             timeout: Some(REQUEST_TIMEOUT.as_secs()),
             ..UpsertPoints::default()
         };
-        let send = || async { applied("store points", self.client.upsert_points(request.clone()).await) };
-        self.throttle.send(send).await
+        let doing = "store points";
+        applied(doing, self.send(doing, classify, || self.client.upsert_points(request.clone())).await?)
     }
 
     /// Removes the points that match. The server resolves the filter first, while other writers of the shard wait.
@@ -126,8 +115,8 @@ impl Wire {
             timeout: Some(REQUEST_TIMEOUT.as_secs()),
             ..DeletePoints::default()
         };
-        let send = || async { applied("remove points", self.client.delete_points(request.clone()).await) };
-        self.throttle.send(send).await
+        let doing = "remove points";
+        applied(doing, self.send(doing, classify, || self.client.delete_points(request.clone())).await?)
     }
 
     /// How many points match, exactly.
@@ -139,16 +128,15 @@ impl Wire {
             timeout: Some(REQUEST_TIMEOUT.as_secs()),
             ..CountPoints::default()
         };
-        let send = || async { self.client.count(request.clone()).await.map_err(|e| classify("count points", e)) };
-        let answer = self.throttle.send(send).await?;
-        answer.result.map(|counted| counted.count).ok_or_else(|| unexplained("count points"))
+        let doing = "count points";
+        let answer = self.send(doing, classify, || self.client.count(request.clone())).await?;
+        answer.result.map(|counted| counted.count).ok_or_else(|| unexplained(doing))
     }
 
     /// A page of points in an order of the server's; the answer says where the next one begins.
     pub(super) async fn scroll(&self, mut request: ScrollPoints) -> Result<ScrollResponse> {
         request.timeout = Some(REQUEST_TIMEOUT.as_secs());
-        let send = || async { self.client.scroll(request.clone()).await.map_err(|e| classify("list points", e)) };
-        Ok(self.throttle.send(send).await?)
+        Ok(self.send("list points", classify, || self.client.scroll(request.clone())).await?)
     }
 
     /// Every point of a listing, page by page. Only for listings that are known to be short.
@@ -167,14 +155,36 @@ impl Wire {
     /// The best points for a query.
     pub(super) async fn query(&self, mut request: QueryPoints) -> Result<Vec<ScoredPoint>> {
         request.timeout = Some(REQUEST_TIMEOUT.as_secs());
-        let send = || async { self.client.query(request.clone()).await.map_err(|e| classify("search", e)) };
-        Ok(self.throttle.send(send).await?.result)
+        Ok(self.send("search", classify, || self.client.query(request.clone())).await?.result)
+    }
+
+    /// Sends a request that holds nothing but settings.
+    async fn configure<T, F>(&self, doing: &str, request: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, QdrantError>>,
+    {
+        Ok(self.send(doing, classify_settings, request).await?)
+    }
+
+    async fn send<T, F>(
+        &self,
+        doing: &str,
+        classify: fn(&str, QdrantError) -> Failure,
+        mut request: impl FnMut() -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, QdrantError>>,
+    {
+        let send = || {
+            let answer = request();
+            async move { answer.await.map_err(|error| classify(doing, error)) }
+        };
+        self.throttle.send(send).await
     }
 }
 
 /// Whether a write was done.
-fn applied(doing: &str, answer: Result<PointsOperationResponse, QdrantError>) -> Result<(), Failure> {
-    let answer = answer.map_err(|error| classify(doing, error))?;
+fn applied(doing: &str, answer: PointsOperationResponse) -> Result<(), Failure> {
     let status = answer.result.map_or(UpdateStatus::UnknownUpdateStatus, |result| result.status());
     let (kind, problem) = match status {
         UpdateStatus::Completed => return Ok(()),
@@ -208,6 +218,6 @@ mod tests {
     fn only_completed_is_done(#[case] status: Option<UpdateStatus>, #[case] kind: Option<ErrorKind>) {
         let result = status.map(|status| UpdateResult { operation_id: Some(1), status: status.into() });
         let answer = PointsOperationResponse { result, ..PointsOperationResponse::default() };
-        assert_eq!(applied("test", Ok(answer)).err().map(|failure| Error::from(failure).kind()), kind);
+        assert_eq!(applied("test", answer).err().map(|failure| Error::from(failure).kind()), kind);
     }
 }

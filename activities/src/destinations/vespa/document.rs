@@ -94,7 +94,7 @@ pub(super) fn sample(document_type: &str, settings: &VespaSettings, specific: &s
     let chunk = Chunk {
         index: 0,
         text: "check".to_owned(),
-        payload: SAMPLE_PAYLOAD.to_owned(),
+        payload: sample_payload(),
         dense: vec![1.0; usize::try_from(settings.dimensions).map_err(|_| "its vectors are too long".to_owned())?],
         sparse: SparseVector { indices: vec![1], values: vec![1.0] },
     };
@@ -117,12 +117,18 @@ pub(super) fn sample(document_type: &str, settings: &VespaSettings, specific: &s
     Ok(Document { id, body })
 }
 
-/// Something for every field of the platform's types.
-const SAMPLE_PAYLOAD: &str = r#"{"name":"check","breadcrumbs":[{"entity_id":"c","name":"c","entity_type":"c"}],
-    "created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z","access":{"is_public":false,"viewers":["c"]},
-    "airweave_system_metadata":{"sync_job_id":"c","source_name":"c"},"url":"c","size":1,"file_type":"c","mime_type":"c",
-    "local_path":"c","repo_name":"c","path_in_repo":"c","repo_owner":"c","language":"c","commit_id":"c","crawl_url":"c",
-    "more":"c"}"#;
+/// Something for every field of the platform's types. Made now, because an application may be told to drop what is old.
+fn sample_payload() -> String {
+    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    serde_json::json!({
+        "name": "check", "breadcrumbs": [{"entity_id": "c", "name": "c", "entity_type": "c"}], "created_at": now,
+        "updated_at": now, "access": {"is_public": false, "viewers": ["c"]},
+        "airweave_system_metadata": {"sync_job_id": "c", "source_name": "c"}, "url": "c", "size": 1, "file_type": "c",
+        "mime_type": "c", "local_path": "c", "repo_name": "c", "path_in_repo": "c", "repo_owner": "c", "language": "c",
+        "commit_id": "c", "crawl_url": "c", "more": "c",
+    })
+    .to_string()
+}
 
 /// One document's worth of an entity.
 struct Source<'a> {

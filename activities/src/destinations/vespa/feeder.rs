@@ -169,7 +169,7 @@ impl Feeder {
     pub(super) async fn feed(self: &Arc<Self>, operations: Vec<Operation>) -> Result<Vec<Written>> {
         let mut outcomes = vec![None; operations.len()];
         let mut waiting = operations.into_iter().enumerate();
-        // Dropping it ends its tasks.
+        // Dropping it ends its tasks, if the caller gives up.
         let mut tasks = JoinSet::new();
         loop {
             while tasks.len() < MAX_TASKS
@@ -179,10 +179,17 @@ impl Feeder {
                 tasks.spawn(async move { (at, feeder.write(&operation).await) });
             }
             let Some(finished) = tasks.join_next().await else { break };
-            let (at, outcome) = finished.map_err(|error| {
+            let outcome = finished.map_err(|error| {
                 Error::new(ErrorKind::Internal, "a write to Vespa ended without an outcome").with_source(error)
-            })?;
-            outcomes[at] = Some(outcome?);
+            });
+            match outcome.and_then(|(at, written)| Ok((at, written?))) {
+                Ok((at, written)) => outcomes[at] = Some(written),
+                Err(error) => {
+                    // No write of this feed goes on behind the caller's back.
+                    tasks.shutdown().await;
+                    return Err(error);
+                }
+            }
         }
         outcomes
             .into_iter()
@@ -205,9 +212,13 @@ impl Feeder {
         let started = Instant::now();
         let (mut failures, mut throttled) = (0, 0);
         loop {
-            let leave = if is_put { Some(self.hold.leave().await?) } else { None };
+            let leave = if is_put { Some(self.hold.leave(started).await?) } else { None };
             self.calls.breaker.admit().await?;
             let place = self.window.place().await?;
+            if leave.as_ref().is_some_and(|leave| self.hold.has_ended(leave)) {
+                // The feed was put on hold while this one waited for its place.
+                continue;
+            }
             add(&self.counts.requests);
             let answer = self.calls.connections.send(&request).await;
             let verdict = answer.as_ref().map_or(Verdict::Uncertain, |reply| Verdict::of(reply.status));
@@ -304,13 +315,12 @@ fn judge(operation: &Operation, verdict: Verdict, reply: &Reply) -> Result<Writt
                 return Err(classify::broken("write a document", "its answer names another document"));
             }
             if reply.ignored_operation {
-                return Ok(Written::Refused(
-                    "Vespa threw its document away (X-Vespa-Ignored-Operation): the selection of its document type in \
-                     services.xml leaves it out"
-                        .to_owned(),
-                ));
+                return Ok(Written::Refused(classify::IGNORED_OPERATION.to_owned()));
             }
-            if reply.ignored_fields { Err(classify::fields_ignored()) } else { Ok(Written::Done) }
+            if reply.ignored_fields {
+                return Err(classify::not_deployed(classify::FIELDS_IGNORED));
+            }
+            Ok(Written::Done)
         }
         Verdict::ConditionNotMet => Ok(Written::ConditionNotMet),
         Verdict::Refused => match classify::refusal(reply.status, &envelope.message.unwrap_or_default()) {

@@ -34,6 +34,8 @@ impl Verdict {
             412 => Self::ConditionNotMet,
             429 => Self::Throttled,
             507 => Self::NoSpace,
+            // What will not be otherwise next time.
+            501 | 505 => Self::NotTheApi,
             // 500 unspecified, 502 from something in between, 503 going down or an idle stream, 504 deadline.
             500..=599 => Self::Uncertain,
             // 404 on a write: no document-api in this cluster, or another path. 405 likewise.
@@ -70,7 +72,9 @@ mod tests {
     #[case(502, Verdict::Uncertain)]
     #[case(503, Verdict::Uncertain)]
     #[case(504, Verdict::Uncertain)]
-    #[case(505, Verdict::Uncertain)]
+    #[case(501, Verdict::NotTheApi)]
+    #[case(505, Verdict::NotTheApi)]
+    #[case(529, Verdict::Uncertain)]
     #[case(507, Verdict::NoSpace)]
     #[case(100, Verdict::NotTheApi)]
     #[case(999, Verdict::NotTheApi)]

@@ -27,7 +27,8 @@ impl Writing {
             Written::Done => self.stored += 1,
             Written::Refused(reason) => self.refused = Some(reason),
             Written::ConditionNotMet => {
-                let reason = "another sync has a document with the same id; set profile.vespa.ids to IDS_SCOPED";
+                let reason =
+                    "another sync or collection has a document with the same id; set profile.vespa.ids to IDS_SCOPED";
                 self.refused = Some(reason.to_owned());
             }
         }

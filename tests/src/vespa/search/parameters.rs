@@ -151,15 +151,19 @@ fn flatten(name: &str, value: Value, into: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// `[0.5, 1]`, `{"17": 0.5}`, or one of them as a text.
+/// `[0.5, 1]`, `{"17": 0.5}`, or one of them as `values` or `cells` or as a text.
 #[expect(clippy::cast_possible_truncation, reason = "tensors of a query are floats")]
 fn tensor(name: &str, value: &Value) -> Result<Input, QueryError> {
     let parsed = match value {
         Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
         other => other.clone(),
     };
+    let parsed = match &parsed {
+        Value::Object(form) if form.len() == 1 => form.get("values").or(form.get("cells")).unwrap_or(&parsed),
+        other => other,
+    };
     let number = |value: &Value| value.as_f64().map(|number| number as f32);
-    let read = match &parsed {
+    let read = match parsed {
         Value::Array(values) => values.iter().map(number).collect::<Option<_>>().map(Input::Dense),
         Value::Object(cells) => {
             let cell = |(label, value): (&String, &Value)| Some((label.clone(), number(value)?));

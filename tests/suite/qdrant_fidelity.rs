@@ -157,7 +157,13 @@ async fn a_fork_from_pgvector_is_what_the_platform_would_have_written() {
     let world = World::with(WorldOptions { entities: 1, ..WorldOptions::default() }).await;
     put_fixture(&world).await;
     let worker = world.worker();
-    let options = Some(ForkOptions { batch_entities: 100, segment_entities: 500, ..ForkOptions::default() });
+    let options = Some(ForkOptions {
+        batch_entities: 100,
+        segment_entities: 500,
+        // What the fixture calls PDF files are none.
+        dead_letter_budget: Some(15),
+        ..ForkOptions::default()
+    });
     let request = ForkRequest { options, ..world.fork_request(world.ids.connection_v0) };
     let first = world.fork(&request).await.expect("the fork to pgvector completes");
     world.switch(&world.switch_request(&first.slot_id)).await.expect("the switch completes");

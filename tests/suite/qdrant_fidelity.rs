@@ -125,7 +125,7 @@ async fn a_fork_from_pgvector_is_what_the_platform_would_have_written() {
         dead_letter_budget: Some(20),
         ..ForkOptions::default()
     });
-    let request = ForkRequest { options: options.clone(), ..world.fork_request(world.ids.connection_v0) };
+    let request = ForkRequest { options, ..world.fork_request(world.ids.connection_v0) };
     let first = world.fork(&request).await.expect("the fork to pgvector completes");
     world.switch(&world.switch_request(&first.slot_id)).await.expect("the switch completes");
 

@@ -64,7 +64,10 @@ async fn every_entity_with_text_arrives(
 async fn assert_arrived(stage: &Stage, server: &VespaServer, layout: &VespaLayout, result: &ForkResult) {
     let checked = stage.check(server, layout).await;
     assert!(checked.problems.is_empty(), "{} problems: {:#?}", checked.problems.len(), checked.problems);
-    assert!(checked.whole_texts * 2 >= checked.entities, "{} texts were compared as a whole", checked.whole_texts);
+    // The text of messages is converted from HTML; of those only the beginning is compared.
+    let converted = server.ids().into_iter().all(|id| id.contains(":email_entity:"));
+    let compared = checked.whole_texts;
+    assert!(converted || compared * 2 >= checked.entities, "{compared} texts were compared as a whole");
 
     let dead = dead_letters(stage, &result.slot_id).await;
     let (stored, carried) = (stage.world.entity_files().len() as u64, result.entities);

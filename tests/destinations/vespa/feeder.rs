@@ -1,4 +1,4 @@
-//! What the feeder does when things go wrong: each kind of trouble, and that nothing is lost, doubled or counted twice.
+//! What the feeder does when things stay wrong, or concern one document alone. Trouble that passes is in `faults`.
 
 use std::time::{Duration, Instant};
 
@@ -15,34 +15,6 @@ fn assert_accounts(place: &Place) -> FeedCounts {
     let counts = place.client.feed_counts();
     assert_eq!(counts.operations, counts.done + counts.refused + counts.failed, "each write once: {counts:?}");
     counts
-}
-
-/// Troubles that pass: everything arrives, each document once.
-#[rstest]
-#[case::unavailable(Fault::Unavailable)]
-#[case::bad_gateway(Fault::BadGateway)]
-#[case::failure(Fault::InternalError)]
-#[case::timeout_undone(Fault::TimeoutInQueue)]
-#[case::timeout_done(Fault::TimeoutInBackend)]
-#[case::overload(Fault::Overload)]
-#[case::hang(Fault::Hang)]
-#[case::stream_reset(Fault::ResetStream)]
-#[case::connection_reset(Fault::ResetConnection)]
-#[case::answer_lost(Fault::LoseAnswer)]
-#[case::goaway(Fault::GoAway)]
-#[tokio::test]
-async fn passing_trouble_costs_repetitions_and_nothing_else(#[case] fault: Fault) {
-    let (place, slot) = Place::simple().await;
-    // Few enough that a request whose connection is lost with another one's does not run out of attempts.
-    place.server.inject(FaultRule::new(fault).on(Victim::Puts).every(10).times(4));
-    let documents = many(200);
-    store(&slot, &documents).await;
-    place.server.faults().clear();
-    assert_eq!(place.server.ids().len(), 200);
-    assert_eq!(slot.count().await.expect("count"), 200);
-    let counts = assert_accounts(&place);
-    assert_eq!((counts.operations, counts.done), (200, 200));
-    assert_eq!(place.server.journal().most_on_one_document(), 1, "one write at a time to a document");
 }
 
 /// Troubles that stay: an error of the right kind after the attempts there are.

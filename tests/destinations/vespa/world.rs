@@ -140,6 +140,10 @@ impl World for Application {
         false
     }
 
+    fn ranks_only_what_is_found(&self) -> bool {
+        false
+    }
+
     async fn close(self: Box<Self>) {
         if self.place.server.is_none() {
             self.follow(reqwest::Method::DELETE, "").await;

@@ -1,8 +1,8 @@
 //! Proving that writing would work, by a write that leaves nothing behind.
 //!
-//! Where the collection is there, a point is written that belongs to no tenant, so that no search finds it, and removed.
-//! Where it is not, the same is done in a collection of the slot's layout that is made for it and removed. Both are named
-//! after the slot: what a crash leaves behind, the next check removes.
+//! Where the collection is there, a point is written that belongs to no tenant, so that no search finds it, and
+//! removed. Where it is not, the same is done in a collection of the slot's layout that is made for it and removed.
+//! Both are named after the slot: what a crash leaves behind, the next check removes.
 
 use qdrant_client::qdrant::{Condition, Filter, PointStruct};
 use uuid::Uuid;
@@ -45,8 +45,8 @@ impl Qdrant {
     /// Writes a point like any other and removes it. When this fails, no point of ours is at fault.
     pub(super) async fn take_a_plain_point(&self, collection: &str) -> Result<()> {
         let point = self.plain_point()?;
-        // By its id alone, which is derived from a sync that nobody has: a collection that was not prepared yet may lack
-        // the indexes without which a server refuses other filters.
+        // By its id alone, which is derived from a sync that nobody has: a collection that was not prepared yet may
+        // lack the indexes without which a server refuses other filters.
         let filter = Filter::must([Condition::has_id(point.id.clone())]);
         let written = self.wire.upsert(collection, vec![point]).await.map_err(Error::from);
         let removed = self.wire.delete(collection, filter).await.map_err(Error::from);

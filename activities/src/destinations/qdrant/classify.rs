@@ -1,7 +1,7 @@
 //! What each failure of the client or the server means: an error of the client becomes a kind, once, here.
 //!
-//! Status codes are those of gRPC; which of them Qdrant gives when was observed on version 1.19. Trouble with the connection
-//! comes as `Internal`, `Unknown`, `Cancelled` or `Unavailable`, depending on where it broke.
+//! Status codes are those of gRPC; which of them Qdrant gives when was observed on version 1.19. Trouble with the
+//! connection comes as `Internal`, `Unknown`, `Cancelled` or `Unavailable`, depending on where it broke.
 
 use std::error::Error as _;
 use std::time::Duration;

@@ -15,8 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// takes longer is answered with "not applied yet", which is not a failure of the wire.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the client waits. Well above [`REQUEST_TIMEOUT`]: the client sends a request again when its own time runs out,
-/// while the server is still at the first.
+/// How long the client waits. Well above [`REQUEST_TIMEOUT`]: the client sends a request again when its own time runs
+/// out, while the server is still at the first.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(120);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -24,8 +24,8 @@ pub struct QdrantEndpoint {
 }
 
 impl QdrantEndpoint {
-    /// Reads `url`. The gRPC port is `grpc_port` when given; it is the URL's own when the scheme is `grpc` or `grpcs` or
-    /// the port is 6334; otherwise the URL is taken for that of the REST API, and gRPC for one port above it. A URL
+    /// Reads `url`. The gRPC port is `grpc_port` when given; it is the URL's own when the scheme is `grpc` or `grpcs`
+    /// or the port is 6334; otherwise the URL is taken for that of the REST API, and gRPC for one port above it. A URL
     /// without a port means Qdrant's standard ports.
     ///
     /// An empty key is none.

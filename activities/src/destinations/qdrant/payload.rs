@@ -1,8 +1,8 @@
 //! Payloads: a chunk's JSON as Qdrant's values, and what is read out of stored ones.
 //!
-//! What a payload says in JSON is stored as it is. Qdrant's numbers are 64 bits wide: a longer integer becomes the nearest
-//! double, as in any JSON reader, and what no double holds becomes null, as the platform writes what is no number. A lone
-//! surrogate, which no UTF-8 has, becomes U+FFFD. U+0000 stays.
+//! What a payload says in JSON is stored as it is. Qdrant's numbers are 64 bits wide: a longer integer becomes the
+//! nearest double, as in any JSON reader, and what no double holds becomes null, as the platform writes what is no
+//! number. A lone surrogate, which no UTF-8 has, becomes U+FFFD. U+0000 stays.
 
 use std::collections::HashMap;
 
@@ -17,8 +17,8 @@ use crate::json::{self, Int};
 /// A payload as it travels.
 pub(super) type Payload = HashMap<String, Value>;
 
-/// How many messages may lie within each other around a value of a payload. Protobuf decoders give up at 100; three are the
-/// request, the point and the entry, and some are left for what a cluster wraps around a request it passes on.
+/// How many messages may lie within each other around a value of a payload. Protobuf decoders give up at 100; three are
+/// the request, the point and the entry, and some are left for what a cluster wraps around a request it passes on.
 const MAX_NESTING: u32 = 90;
 
 /// Messages that an object adds around each of its values: the object, the entry, the value.
@@ -27,7 +27,8 @@ const OBJECT_NESTING: u32 = 3;
 /// Messages that a list adds around each of its values: the list, the value.
 const LIST_NESTING: u32 = 2;
 
-/// The payload of a chunk: its JSON, and over it what identifies the point, so that no field of a source can forge that.
+/// The payload of a chunk: its JSON, and over it what identifies the point, so that no field of a source can forge
+/// that.
 ///
 /// # Errors
 /// Says in words why Qdrant cannot take it.

@@ -30,8 +30,8 @@ pub(super) fn point_id(entity: &EntityRef, sync_id: Uuid, index: u32) -> PointId
 /// The points of the document that has the place `entity` in its batch.
 ///
 /// # Errors
-/// Says in words, without document text, why Qdrant can never take it, or would take it and then answer wrongly: it stores
-/// vectors that are not finite, and gives them back first in every search.
+/// Says in words, without document text, why Qdrant can never take it, or would take it and then answer wrongly: it
+/// stores vectors that are not finite, and gives them back first in every search.
 pub(super) fn points(
     document: &EntityDocument,
     entity: usize,

@@ -1,7 +1,8 @@
 //! Making the collection, or verifying that the one that is there fits.
 //!
-//! A collection that exists is never altered, with one exception: payload indexes that it lacks are added, as the platform
-//! itself adds them when it first writes. Whoever comes second finds the first one's collection and verifies it.
+//! A collection that exists is never altered, with one exception: payload indexes that it lacks are added, as the
+//! platform itself adds them when it first writes. Whoever comes second finds the first one's collection and verifies
+//! it.
 //!
 //! Bulk load, where nothing is indexed while points arrive, is for the operator's own collections, and entered only by
 //! making one: the platform's collections serve other tenants, and so may any collection that is there. It is left in
@@ -9,7 +10,8 @@
 
 use qdrant_client::qdrant::CollectionInfo;
 
-use super::schema::{create_collection, differences, missing_indexes};
+use super::difference::{differences, missing_indexes};
+use super::schema::create_collection;
 use super::service::Qdrant;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -47,9 +49,9 @@ impl Qdrant {
         Err(incompatible(format!("the collection {collection} is not as the profile says: {found}")))
     }
 
-    /// Verifies that the names mean what the layout thinks. Behind an alias would be somebody else's collection, maybe that
-    /// of the active slot, whose points the shadow's would overwrite; and an alias that cannot be made is better noticed
-    /// before the load than when the slot is switched to.
+    /// Verifies that the names mean what the layout thinks. Behind an alias would be somebody else's collection, maybe
+    /// that of the active slot, whose points the shadow's would overwrite; and an alias that cannot be made is better
+    /// noticed before the load than when the slot is switched to.
     pub(super) async fn verify_names(&self) -> Result<()> {
         let collection = self.settings.collection();
         if let Some(alias) = self.wire.aliases().await?.into_iter().find(|alias| alias.alias_name == collection) {
@@ -66,8 +68,8 @@ impl Qdrant {
         Ok(())
     }
 
-    /// Points the layout's alias at the collection, if there is one. One step: readers see the old collection or this one,
-    /// and never none.
+    /// Points the layout's alias at the collection, if there is one. One step: readers see the old collection or this
+    /// one, and never none.
     pub(super) async fn point_alias(&self) -> Result<()> {
         let Some(alias) = &self.settings.alias else { return Ok(()) };
         let collection = self.settings.collection();

@@ -1,8 +1,8 @@
 //! Removing points: entities, chunks from some position on, everything of the scope.
 //!
 //! Every removal names tenant and sync. Qdrant does not say how many points a removal took away, so they are counted or
-//! listed first; between the two another writer of the same entities may add some, which are then removed or left, and not
-//! in the number. Nobody else's points can be.
+//! listed first; between the two another writer of the same entities may add some, which are then removed or left, and
+//! not in the number. Nobody else's points can be.
 //!
 //! A removal by filter is resolved to points while the other writers of a shard wait, so none is sent that would remove
 //! nothing.
@@ -46,8 +46,8 @@ impl Qdrant {
         self.remove_points(&doomed).await
     }
 
-    /// Removes everything of the scope, and never the collection: nothing in Qdrant makes "empty" and "removed" one step,
-    /// and another sync may be about to write. Where no collection is, there is nothing of the scope either.
+    /// Removes everything of the scope, and never the collection: nothing in Qdrant makes "empty" and "removed" one
+    /// step, and another sync may be about to write. Where no collection is, there is nothing of the scope either.
     pub(super) async fn remove_all(&self) -> Result<u64> {
         match self.remove_matching(of_scope(&self.scope)).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),

@@ -1,23 +1,20 @@
-//! What a collection must look like: the request that makes it, the payload indexes, and the comparison with what is there.
-//!
-//! The optimiser's settings are not compared: they say when work is done, not what is stored.
+//! What a collection looks like: the request that makes it, and its payload indexes.
 //!
 //! Payload indexes are the platform's and no more. Everything that is filtered by has one, because Qdrant Cloud refuses
-//! other filters by default. The position of a chunk has none: a collection that the platform made lacks it, so what depends
-//! on positions lists an entity's points and names those it means.
+//! other filters by default. The position of a chunk has none: a collection that the platform made lacks it, so what
+//! depends on positions lists an entity's points and names those it means.
 
 use qdrant_client::qdrant::payload_index_params::IndexParams;
 use qdrant_client::qdrant::quantization_config::Quantization as QuantizationKind;
 use qdrant_client::qdrant::vectors_config::Config;
 use qdrant_client::qdrant::{
-    self, BinaryQuantization, CollectionInfo, CollectionParams, CreateCollection, CreateFieldIndexCollection, Datatype,
-    FieldType, HnswConfigDiff, KeywordIndexParams, Memory, Modifier, OptimizersConfigDiff, PayloadIndexParams,
-    PayloadSchemaInfo, PayloadSchemaType, QuantizationConfig, QuantizationType, ScalarQuantization, ShardingMethod,
-    SparseVectorConfig, SparseVectorParams, VectorParams, VectorsConfig,
+    self, BinaryQuantization, CreateCollection, CreateFieldIndexCollection, FieldType, HnswConfigDiff,
+    KeywordIndexParams, Modifier, OptimizersConfigDiff, PayloadIndexParams, QuantizationConfig, QuantizationType,
+    ScalarQuantization, SparseVectorConfig, SparseVectorParams, VectorParams, VectorParamsMap, VectorsConfig,
 };
 
 use super::clients::REQUEST_TIMEOUT;
-use super::config::{Distance, HnswSettings, QdrantSettings, Quantization};
+use super::config::{Distance, QdrantSettings, Quantization};
 
 /// Payload key of the collection that searches address.
 pub(super) const TENANT: &str = "airweave_collection_id";
@@ -50,14 +47,17 @@ const QUANTILE: f32 = 0.99;
 pub(super) struct PayloadIndex {
     /// The payload key, with dots.
     pub(super) field: String,
-    kind: IndexKind,
+    pub(super) kind: IndexKind,
 }
 
+/// What a payload index is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IndexKind {
+pub(super) enum IndexKind {
     /// Keywords by which the collection is divided.
     Tenant,
+    /// Keywords.
     Keyword,
+    /// Points in time.
     Datetime,
 }
 
@@ -103,24 +103,6 @@ impl PayloadIndex {
             ..CreateFieldIndexCollection::default()
         }
     }
-
-    /// What is wrong with an index of this field that exists.
-    fn difference(&self, found: &PayloadSchemaInfo) -> Option<String> {
-        let wanted = match self.kind {
-            IndexKind::Tenant | IndexKind::Keyword => PayloadSchemaType::Keyword,
-            IndexKind::Datetime => PayloadSchemaType::Datetime,
-        };
-        if found.data_type() != wanted {
-            let (here, wanted) = (found.data_type().as_str_name(), wanted.as_str_name());
-            return Some(format!("the payload index of {} is {here}, wanted {wanted}", self.field));
-        }
-        let is_tenant = matches!(
-            found.params.as_ref().and_then(|params| params.index_params.as_ref()),
-            Some(IndexParams::KeywordIndexParams(KeywordIndexParams { is_tenant: Some(true), .. }))
-        );
-        (self.kind == IndexKind::Tenant && !is_tenant)
-            .then(|| format!("the payload index of {} is not marked as the tenant's", self.field))
-    }
 }
 
 /// The request that makes a collection. With `bulk_load` nothing is indexed until that is switched on.
@@ -138,7 +120,7 @@ pub(super) fn create_collection(settings: &QdrantSettings, name: &str, bulk_load
     let vectors = if settings.dense.is_empty() {
         Config::Params(dense)
     } else {
-        Config::ParamsMap(qdrant::VectorParamsMap { map: [(settings.dense.clone(), dense)].into() })
+        Config::ParamsMap(VectorParamsMap { map: [(settings.dense.clone(), dense)].into() })
     };
     let sparse = SparseVectorParams { modifier: Some(Modifier::Idf.into()), ..SparseVectorParams::default() };
     CreateCollection {
@@ -164,7 +146,8 @@ pub(super) fn create_collection(settings: &QdrantSettings, name: &str, bulk_load
     }
 }
 
-fn wire_distance(distance: Distance) -> qdrant::Distance {
+/// A distance as Qdrant names it.
+pub(super) fn wire_distance(distance: Distance) -> qdrant::Distance {
     match distance {
         Distance::Cosine => qdrant::Distance::Cosine,
         Distance::Euclid => qdrant::Distance::Euclid,
@@ -173,8 +156,9 @@ fn wire_distance(distance: Distance) -> qdrant::Distance {
     }
 }
 
+/// A quantisation as Qdrant is told it.
 #[expect(deprecated, reason = "see `create_collection`")]
-fn wire_quantization(quantization: Quantization) -> Option<QuantizationConfig> {
+pub(super) fn wire_quantization(quantization: Quantization) -> Option<QuantizationConfig> {
     let quantization = match quantization {
         Quantization::Int8 => QuantizationKind::Scalar(ScalarQuantization {
             r#type: QuantizationType::Int8.into(),
@@ -190,174 +174,58 @@ fn wire_quantization(quantization: Quantization) -> Option<QuantizationConfig> {
     Some(QuantizationConfig { quantization: Some(quantization) })
 }
 
-/// The indexes that a collection lacks.
-pub(super) fn missing_indexes(info: &CollectionInfo) -> Vec<PayloadIndex> {
-    let mut indexes = payload_indexes();
-    indexes.retain(|index| !info.payload_schema.contains_key(&index.field));
-    indexes
-}
-
-/// Everything in which a collection is not as the layout says; nothing when it fits. An index that is missing is no
-/// difference, because it can be added.
-pub(super) fn differences(settings: &QdrantSettings, info: &CollectionInfo) -> Vec<String> {
-    let Some(config) = &info.config else {
-        return vec!["the server does not say how it was made".to_owned()];
-    };
-    let params = config.params.clone().unwrap_or_default();
-    let mut found = Differences(Vec::new());
-    compare_dense(&mut found, settings, config, &params);
-    compare_sparse(&mut found, settings, &params);
-    found.compare("payload on disk", payload_on_disk(&params), settings.payload_on_disk);
-    if params.sharding_method() == ShardingMethod::Custom {
-        found.0.push("it is sharded by keys, which points of ours do not name".to_owned());
-    }
-    if let Some(shards) = settings.shards {
-        found.compare("number of shards", params.shard_number, shards);
-    }
-    for index in payload_indexes() {
-        let here = info.payload_schema.get(&index.field);
-        found.0.extend(here.and_then(|here| index.difference(here)));
-    }
-    found.0
-}
-
-struct Differences(Vec<String>);
-
-impl Differences {
-    fn compare<T: std::fmt::Display + PartialEq>(&mut self, what: &str, here: T, wanted: T) {
-        if here != wanted {
-            self.0.push(format!("{what} is {here}, wanted {wanted}"));
-        }
-    }
-}
-
-fn compare_dense(
-    found: &mut Differences,
-    settings: &QdrantSettings,
-    config: &qdrant::CollectionConfig,
-    params: &CollectionParams,
-) {
-    let mut vectors = match params.vectors_config.as_ref().and_then(|vectors| vectors.config.clone()) {
-        Some(Config::Params(params)) => [(String::new(), params)].into(),
-        Some(Config::ParamsMap(map)) => map.map,
-        None => std::collections::HashMap::new(),
-    };
-    let dense = vectors.remove(&settings.dense);
-    for other in vectors.keys() {
-        found.0.push(format!("it has another dense vector, {}", named(other)));
-    }
-    let Some(dense) = dense else {
-        found.0.push(format!("it has no dense vector that is {}", named(&settings.dense)));
-        return;
-    };
-    found.compare("length of the dense vector", dense.size, u64::from(settings.dimensions));
-    found.compare("distance", dense.distance().as_str_name(), wire_distance(settings.distance).as_str_name());
-    found.compare("dense vectors on disk", vectors_on_disk(&dense), settings.vectors_on_disk);
-    if !matches!(dense.datatype(), Datatype::Default | Datatype::Float32) {
-        found.0.push(format!("the dense vector is of type {}, wanted Float32", dense.datatype().as_str_name()));
-    }
-    if dense.multivector_config.is_some() {
-        found.0.push("the dense vector is a multivector".to_owned());
-    }
-    let graphs = graphs(config.hnsw_config.as_ref(), dense.hnsw_config.as_ref());
-    found.compare("HNSW", describe_graphs(graphs), describe_graphs(Some(settings.hnsw)));
-    let quantization = dense.quantization_config.or(config.quantization_config);
-    found.compare(
-        "quantisation",
-        describe_quantization(quantization.as_ref()),
-        describe_quantization(wire_quantization(settings.quantization).as_ref()),
-    );
-}
-
-fn compare_sparse(found: &mut Differences, settings: &QdrantSettings, params: &CollectionParams) {
-    let mut vectors = params.sparse_vectors_config.clone().unwrap_or_default().map;
-    let sparse = vectors.remove(&settings.sparse);
-    for other in vectors.keys() {
-        found.0.push(format!("it has another sparse vector, {}", named(other)));
-    }
-    match sparse {
-        Some(sparse) if sparse.modifier() == Modifier::Idf => {}
-        Some(_) => found.0.push("the sparse vector has no IDF modifier".to_owned()),
-        None => found.0.push(format!("it has no sparse vector that is {}", named(&settings.sparse))),
-    }
-}
-
-fn named(vector: &str) -> String {
-    if vector.is_empty() { "unnamed".to_owned() } else { format!("named {vector:?}") }
-}
-
-/// The settings of a vector's graphs: its own where it has some, else the collection's.
-fn graphs(collection: Option<&HnswConfigDiff>, vector: Option<&HnswConfigDiff>) -> Option<HnswSettings> {
-    let setting = |of: fn(&HnswConfigDiff) -> Option<u64>| vector.and_then(of).or_else(|| collection.and_then(of));
-    let m = setting(|hnsw| hnsw.m)?;
-    let number = |value: u64| u32::try_from(value).ok();
-    Some(HnswSettings {
-        m: number(m)?,
-        // Where it is not said, tenants have as many links as all.
-        payload_m: number(setting(|hnsw| hnsw.payload_m).unwrap_or(m))?,
-        ef_construct: number(setting(|hnsw| hnsw.ef_construct)?)?,
-    })
-}
-
-fn describe_graphs(graphs: Option<HnswSettings>) -> String {
-    match graphs {
-        Some(HnswSettings { m, payload_m, ef_construct }) => {
-            format!("m={m} payload_m={payload_m} ef_construct={ef_construct}")
-        }
-        None => "unknown".to_owned(),
-    }
-}
-
-#[expect(deprecated, reason = "see `create_collection`")]
-fn describe_quantization(quantization: Option<&QuantizationConfig>) -> String {
-    let place = |memory: Memory, always_ram: Option<bool>| {
-        let in_memory = match memory {
-            Memory::Unknown => always_ram.unwrap_or(false),
-            Memory::Pinned => true,
-            Memory::Cold | Memory::Cached => false,
-        };
-        if in_memory { "in memory" } else { "not kept in memory" }
-    };
-    match quantization.and_then(|quantization| quantization.quantization.as_ref()) {
-        None => "none".to_owned(),
-        Some(QuantizationKind::Scalar(scalar)) => {
-            let quantile = scalar.quantile.map_or_else(|| "unset".to_owned(), |quantile| format!("{quantile:.3}"));
-            format!(
-                "{} with quantile {quantile}, {}",
-                scalar.r#type().as_str_name(),
-                place(scalar.memory(), scalar.always_ram)
-            )
-        }
-        Some(QuantizationKind::Binary(binary)) => {
-            let encoding = match binary.encoding() {
-                qdrant::BinaryQuantizationEncoding::OneBit => "one bit",
-                other => other.as_str_name(),
-            };
-            format!("binary of {encoding}, {}", place(binary.memory(), binary.always_ram))
-        }
-        Some(QuantizationKind::Product(_)) => "product".to_owned(),
-        Some(QuantizationKind::Turboquant(_)) => "turbo".to_owned(),
-    }
-}
-
-#[expect(deprecated, reason = "see `create_collection`")]
-fn vectors_on_disk(dense: &VectorParams) -> bool {
-    on_disk(dense.memory(), dense.on_disk.unwrap_or(false))
-}
-
-#[expect(deprecated, reason = "see `create_collection`")]
-fn payload_on_disk(params: &CollectionParams) -> bool {
-    on_disk(params.payload.unwrap_or_default().memory(), params.on_disk_payload)
-}
-
-/// Newer servers may say where something is held instead of whether it is on disk.
-fn on_disk(memory: Memory, flag: bool) -> bool {
-    match memory {
-        Memory::Unknown => flag,
-        Memory::Cold => true,
-        Memory::Cached | Memory::Pinned => false,
-    }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use proto::v1::QdrantLayout;
+
+    use super::*;
+
+    /// The request in the platform's own words: what its client sends as JSON for vectors of length 1536.
+    #[test]
+    #[expect(deprecated, reason = "see `create_collection`")]
+    fn the_platforms_layout_is_as_the_platform_makes_it() {
+        let settings = QdrantSettings::from_layout(&QdrantLayout::default(), 1_536).expect("valid");
+        let request = create_collection(&settings, settings.collection(), false);
+        let Some(Config::Params(dense)) = request.vectors_config.and_then(|vectors| vectors.config) else {
+            panic!("an unnamed vector");
+        };
+        assert_eq!((dense.size, dense.distance(), dense.on_disk), (1_536, qdrant::Distance::Cosine, Some(true)));
+        let sparse = request.sparse_vectors_config.expect("a sparse vector").map;
+        assert_eq!(sparse.len(), 1);
+        assert_eq!(sparse["bm25"].modifier(), Modifier::Idf);
+        let hnsw = request.hnsw_config.expect("graphs");
+        assert_eq!((hnsw.m, hnsw.payload_m, hnsw.ef_construct), (Some(0), Some(16), Some(100)));
+        let optimizer = request.optimizers_config.expect("an optimiser");
+        assert_eq!((optimizer.indexing_threshold, optimizer.max_segment_size), (Some(20_000), Some(200_000)));
+        let Some(QuantizationKind::Scalar(int8)) = request.quantization_config.and_then(|it| it.quantization) else {
+            panic!("scalar quantisation");
+        };
+        assert_eq!((int8.r#type(), int8.quantile, int8.always_ram), (QuantizationType::Int8, Some(0.99), Some(true)));
+        assert_eq!((request.on_disk_payload, request.shard_number), (Some(true), None));
+        let indexes: Vec<String> = payload_indexes()
+            .iter()
+            .map(|index| {
+                let request = index.create("c");
+                let tenant = request.field_index_params.is_some();
+                format!(
+                    "{} {}{}",
+                    request.field_name,
+                    request.field_type().as_str_name(),
+                    if tenant { " tenant" } else { "" }
+                )
+            })
+            .collect();
+        assert_eq!(
+            indexes,
+            [
+                "airweave_collection_id FieldTypeKeyword tenant",
+                "airweave_system_metadata.sync_id FieldTypeKeyword",
+                "airweave_system_metadata.db_entity_id FieldTypeKeyword",
+                "entity_id FieldTypeKeyword",
+                "airweave_system_metadata.original_entity_id FieldTypeKeyword",
+                "updated_at FieldTypeDatetime",
+                "created_at FieldTypeDatetime",
+            ]
+        );
+    }
+}

@@ -1,8 +1,8 @@
 //! How long a request is repeated before its failure is handed on.
 //!
-//! Waiting here is cheaper than failing: what fails is carried again from the embedding on. So a rate limit is waited out,
-//! exactly as long as the server says, and a server that restarts is given a moment. What would take longer goes to the
-//! caller, who can wait without holding anything.
+//! Waiting here is cheaper than failing: what fails is carried again from the embedding on. So a rate limit is waited
+//! out, exactly as long as the server says, and a server that restarts is given a moment. What would take longer goes
+//! to the caller, who can wait without holding anything.
 //!
 //! Every request of this folder may be sent twice: the client does so itself when a connection breaks.
 
@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep_until};
 use super::classify::Failure;
 use crate::error::ErrorKind;
 
-/// Longest wait for a rate limit, all waits of one request together. A bucket of tokens fills up within a minute; the rest
-/// is for other writers who take from it.
+/// Longest wait for a rate limit, all waits of one request together. A bucket of tokens fills up within a minute; the
+/// rest is for other writers who take from it.
 const RATE_LIMIT_BUDGET: Duration = Duration::from_secs(150);
 
 /// Shortest wait for a rate limit, should the server ask for none.
@@ -25,8 +25,8 @@ const MIN_WAIT: Duration = Duration::from_millis(100);
 /// Waits before a request is repeated that found the server away. A restart of an empty Qdrant takes half a second.
 const AWAY_DELAYS: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(900)];
 
-/// Whose turn it is to wait for a rate limit. Requests that were refused go one by one: side by side they would take each
-/// other's tokens, and none would get through for long.
+/// Whose turn it is to wait for a rate limit. Requests that were refused go one by one: side by side they would take
+/// each other's tokens, and none would get through for long.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     turn: Mutex<()>,

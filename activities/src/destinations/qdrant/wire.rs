@@ -1,8 +1,8 @@
 //! The requests that are sent, and no others: every one waits until it is applied, is repeated while that helps, and is
 //! classified when it fails.
 //!
-//! A write that was answered is not yet a write that was done: a server whose time runs out answers with success and says in
-//! the body that it has not applied it. Only `Completed` counts.
+//! A write that was answered is not yet a write that was done: a server whose time runs out answers with success and
+//! says in the body that it has not applied it. Only `Completed` counts.
 
 use qdrant_client::qdrant::{
     AliasDescription, CollectionInfo, CountPoints, CreateAlias, CreateCollection, CreateFieldIndexCollection,

@@ -2,14 +2,15 @@
 //!
 //! Qdrant has no transaction over several points. What is promised nevertheless:
 //!
-//! * An entity is accepted when each of its points was answered with "completed", and what an earlier version had beyond
-//!   them is removed. Surplus goes last, so that no moment lacks what both versions have.
-//! * A point that the server does not take is found by halving, while the rest of its request is stored. It is held against
-//!   the entity only after the server took a plain point: otherwise the fault is not the entity's, and the write fails.
-//! * Of an entity that is refused nothing new stays: whatever carries its new content hash is removed again. What an earlier
-//!   version had stays, except for chunks that the new one had overwritten before the server refused another: those are
-//!   lost, because Qdrant stores a part of a request that it refuses. All that can be checked is therefore checked before
-//!   anything is sent.
+//! * An entity is accepted when each of its points was answered with "completed", and what an earlier version had
+//!   beyond them is removed. Surplus goes last, so that no moment lacks what both versions have.
+//! * A point that the server does not take is found by halving, while the rest of its request is stored. It is held
+//!   against the entity only after the server took a plain point: otherwise the fault is not the entity's, and the
+//!   write fails.
+//! * Of an entity that is refused nothing new stays: whatever carries its new content hash is removed again. What an
+//!   earlier version had stays, except for chunks that the new one had overwritten before the server refused another:
+//!   those are lost, because Qdrant stores a part of a request that it refuses. All that can be checked is therefore
+//!   checked before anything is sent.
 //! * A write that fails as a whole may have stored a part. Writing again completes it.
 
 use std::collections::BTreeMap;

@@ -29,9 +29,9 @@ fn converted(json: &str) -> Result<serde_json::Value, String> {
 
 #[test]
 fn what_identifies_the_point_is_laid_over_what_the_source_says() {
-    let forged = r#"{"airweave_collection_id": "forged", "entity_id": "forged", "textual_representation": "forged", "a": 1,
-        "airweave_system_metadata": {"sync_id": "forged", "original_entity_id": "forged", "chunk_index": 0, "hash": "forged",
-        "source_name": "slack", "entity_type": "E"}}"#;
+    let forged = r#"{"airweave_collection_id": "forged", "entity_id": "forged", "textual_representation": "forged",
+        "airweave_system_metadata": {"sync_id": "forged", "original_entity_id": "forged", "chunk_index": 0,
+        "hash": "forged", "source_name": "slack", "entity_type": "E"}, "a": 1}"#;
     let identity = serde_json::json!({
         "airweave_collection_id": "00000000-0000-0000-0000-000000000002",
         "entity_id": "e__chunk_7",
@@ -67,11 +67,16 @@ fn what_identifies_the_point_is_laid_over_what_the_source_says() {
 #[case::nul(r#""\u0000""#, Kind::StringValue("\0".into()))]
 #[case::surrogate_pair(r#""\ud83e\udd80""#, Kind::StringValue("\u{1f980}".into()))]
 #[case::lone_surrogate(r#""a\ud800b""#, Kind::StringValue("a\u{fffd}b".into()))]
-#[case::last_of_two_members(r#"{"k": 1, "k": 2}"#, Kind::StructValue(Struct { fields: [("k".to_owned(), Value { kind: Some(Kind::IntegerValue(2)) })].into() }))]
 fn values_keep_what_qdrant_can_hold(#[case] json: &str, #[case] expected: Kind) {
     let document = document(&format!(r#"{{"v": {json}}}"#));
     let payload = payload(&scope(), &document, &document.chunks[0]).expect("an object");
     assert_eq!(payload["v"].kind, Some(expected));
+}
+
+#[test]
+fn of_a_repeated_member_the_last_one_counts() {
+    assert_eq!(converted(r#"{"k": 1, "k": 2}"#).expect("an object")["k"], 2);
+    assert_eq!(converted(r#"{"o": {"k": 1, "k": 2}}"#).expect("an object")["o"], serde_json::json!({"k": 2}));
 }
 
 #[rstest]

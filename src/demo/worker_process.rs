@@ -34,9 +34,9 @@ impl WorkerProcess {
         if let Some(address) = &temporal.temporal_address {
             command.args(["--temporal-address", address]);
         }
-        // The demo's own key for its own rows; a key that matters belongs into the environment.
+        // Not as an argument: a key may begin with a dash.
         if let Some(key) = &settings.encryption_key {
-            command.args(["--encryption-key", key.expose_secret()]);
+            command.env("ENCRYPTION_KEY", key.expose_secret());
         }
         if let Some(dir) = &settings.model_dir {
             command.arg("--model-dir").arg(dir);

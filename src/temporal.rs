@@ -1,7 +1,7 @@
 //! The client side of Temporal: connect, start or answer, wait with progress, register search attributes.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use proto::v1::{ForkRequest, ForkResult, Progress, SwitchRequest, SwitchResult};
@@ -28,6 +28,12 @@ use workflows::{fork_workflow_id, search_attributes, switch_workflow_id};
 
 use crate::config::TemporalArgs;
 use crate::output::Failure;
+
+/// How often in a row Temporal may refuse at once to say how a workflow ended.
+const UNANSWERED: u32 = 30;
+
+/// Between two such questions.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Connects with Temporal's own configuration: `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, TLS and key variables, or the
 /// profile of a `temporal.toml`.
@@ -114,14 +120,14 @@ pub async fn watch_fork(
     handle: &WorkflowHandle<Client, ForkWorkflow>,
     mut show: impl FnMut(&Progress),
 ) -> Result<ForkResult, Failure> {
-    let result = handle.get_result(WorkflowGetResultOptions::default());
+    let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
     tokio::pin!(result);
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
-            done = &mut result => return done.map_err(result_failure),
+            done = &mut result => return done,
             _ = tick.tick() => {
                 // Unanswered while no worker is up; the next tick asks again.
                 let asked = handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default());
@@ -139,7 +145,29 @@ pub async fn watch_fork(
 ///
 /// What the switch failed with.
 pub async fn wait_switch(handle: &WorkflowHandle<Client, SwitchWorkflow>) -> Result<SwitchResult, Failure> {
-    handle.get_result(WorkflowGetResultOptions::default()).await.map_err(result_failure)
+    ended(async || handle.get_result(WorkflowGetResultOptions::default()).await).await
+}
+
+/// What a workflow ended with, by asking until it has. A server that is slow or away for a while says nothing about the
+/// workflow, which goes on meanwhile.
+async fn ended<T>(mut ask: impl AsyncFnMut() -> Result<T, WorkflowGetResultError>) -> Result<T, Failure> {
+    let mut at_once = 0;
+    loop {
+        let asked = Instant::now();
+        match ask().await {
+            Ok(result) => return Ok(result),
+            Err(WorkflowGetResultError::Rpc(status)) if may_pass(status.code()) && at_once < UNANSWERED => {
+                tracing::debug!(code = %status.code(), "Temporal did not say how the workflow ended; asking again");
+                at_once = if asked.elapsed() < PAUSE { at_once + 1 } else { 0 };
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(result_failure(error)),
+        }
+    }
+}
+
+fn may_pass(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted)
 }
 
 /// The search attributes of this product that the namespace lacks.
@@ -262,4 +290,34 @@ pub async fn terminate_all(client: &Client, task_queue: &str) -> Result<(), Fail
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use temporalio_client::tonic::Status;
+
+    use super::*;
+
+    fn refusing(status: fn() -> Status, times: u32) -> impl AsyncFnMut() -> Result<u32, WorkflowGetResultError> {
+        let mut asked = 0;
+        async move || {
+            asked += 1;
+            if asked <= times { Err(WorkflowGetResultError::Rpc(status())) } else { Ok(asked) }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_slow_or_away_does_not_end_the_wait() {
+        for status in [|| Status::unavailable("away"), || Status::deadline_exceeded("slow")] {
+            assert_eq!(ended(refusing(status, UNANSWERED)).await.expect("it answers in the end"), UNANSWERED + 1);
+            let gone = ended(refusing(status, u32::MAX)).await.expect_err("it never answers");
+            assert_eq!(gone.kind(), Some(ErrorKind::Unavailable));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_will_not_pass_is_not_waited_for() {
+        let denied = ended(refusing(|| Status::permission_denied("no"), 1)).await.expect_err("it is refused");
+        assert!(denied.to_string().contains("no"), "{denied}");
+    }
 }

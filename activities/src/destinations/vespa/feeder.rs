@@ -231,8 +231,8 @@ impl Feeder {
                 Verdict::Done | Verdict::ConditionNotMet | Verdict::Refused => {
                     place.succeeded();
                     self.succeeded();
-                    if is_put {
-                        self.hold.space();
+                    if let Some(leave) = &leave {
+                        self.hold.taken(leave);
                     }
                 }
                 Verdict::Throttled => place.throttled(),

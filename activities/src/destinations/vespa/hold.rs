@@ -95,9 +95,10 @@ impl Hold {
         *state = Some(Held { since, next_probe, is_probing });
     }
 
-    /// A put was taken.
-    pub(super) fn space(&self) {
-        if self.lock().take().is_some() {
+    /// A put was taken. While puts are held, only the one that tries tells whether there is space again: others were on
+    /// their way before there was none.
+    pub(super) fn taken(&self, leave: &Leave<'_>) {
+        if leave.probing.is_some() && self.lock().take().is_some() {
             self.changed.notify_waiters();
         }
     }
@@ -157,7 +158,9 @@ mod tests {
         assert!(probe.probing.is_some() && !hold.has_ended(&probe));
         let mut other = Box::pin(hold.leave(now));
         assert!(other.as_mut().now_or_never().is_none(), "the others wait");
-        hold.space();
+        hold.taken(&late);
+        assert!(other.as_mut().now_or_never().is_none(), "what was sent before proves nothing");
+        hold.taken(&probe);
         drop(probe);
         assert!(other.await.unwrap().probing.is_none(), "all may go");
     }

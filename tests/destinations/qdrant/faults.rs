@@ -297,7 +297,7 @@ async fn preparing_goes_on_when_answers_are_lost() {
 }
 
 #[tokio::test]
-async fn the_neighbour_finds_its_keyword_whatever_happened_before() {
+async fn a_search_is_repeated_while_that_helps() {
     let Some(stage) = Stage::open().await else { return };
     stage.target.server().script(Method::Query, 1, Fault::Refused(Code::Unavailable));
     stage.target.server().script(Method::Query, 1, Fault::RateLimited(0));

@@ -9,15 +9,16 @@ use ::qdrant_client::qdrant::{
     SparseVectorsConfigBuilder, UpdateStatus, UpsertPointsBuilder, Vector, VectorParamsBuilder,
 };
 use ::qdrant_client::{Payload, Qdrant, QdrantError};
+use activities::destinations::qdrant::QdrantEndpoint;
 use harness::qdrant::{QdrantServer, QdrantServerOptions};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-/// Where a real server is, when one is given: its gRPC URL and its key.
+/// Where a real server is, when one is given: its gRPC URL and its key. `QDRANT_URL` may be that of its REST API.
 pub(crate) fn real_server() -> Option<(String, Option<String>)> {
-    let url = std::env::var("QDRANT_URL").ok().filter(|url| !url.is_empty())?;
-    let url = url.trim_end_matches('/').replace(":6333", ":6334");
-    Some((url, std::env::var("QDRANT_API_KEY").ok().filter(|key| !key.is_empty())))
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let endpoint = QdrantEndpoint::new(&variable("QDRANT_URL")?.into(), None, None).expect("QDRANT_URL is a URL");
+    Some((endpoint.grpc_url().to_owned(), variable("QDRANT_API_KEY")))
 }
 
 /// A client as the product's own are, but less patient.

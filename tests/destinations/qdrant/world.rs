@@ -15,7 +15,7 @@ use proto::v1::QdrantLayout;
 use uuid::Uuid;
 
 use super::target::{client, real_server};
-use crate::conformance::{World, conformance_tests};
+use crate::conformance::{DIMENSIONS, World, conformance_tests};
 
 /// A server with collections of one layout.
 struct Collections {
@@ -73,13 +73,12 @@ impl Collections {
                 slots.len() - 1
             })
         };
-        let shared = self.server.is_some() && position == 0 && self.layout == platform();
-        let collection = if shared { String::new() } else { format!("{}_{position}", self.prefix) };
-        // The platform's shared collections are named by length; one of another length would be another collection.
-        let collection = if dimensions == crate::conformance::DIMENSIONS || !shared {
-            collection
-        } else {
-            format!("airweave_vectors_{}", crate::conformance::DIMENSIONS)
+        let collection = match (position, &self.server) {
+            // The platform's shared collection, by no name where the layout means it and by its name where the length is
+            // another, so that it is the same one.
+            (0, Some(_)) if self.layout == platform() && dimensions == DIMENSIONS => String::new(),
+            (0, Some(_)) if self.layout == platform() => format!("airweave_vectors_{DIMENSIONS}"),
+            _ => format!("{}_{position}", self.prefix),
         };
         let layout = QdrantLayout { collection, ..self.layout.clone() };
         let settings = QdrantSettings::from_layout(&layout, dimensions).expect("the layout is valid");
@@ -104,7 +103,7 @@ impl World for Collections {
             self.api_key.is_some(),
             "a Qdrant without a key denies nobody: start it with QDRANT__SERVICE__API_KEY and set QDRANT_API_KEY"
         );
-        self.slot(scope, crate::conformance::DIMENSIONS, &self.url, Some("wrong"))
+        self.slot(scope, DIMENSIONS, &self.url, Some("wrong"))
     }
 
     fn open_away(&self, scope: &Scope) -> Arc<dyn Destination> {
@@ -112,7 +111,7 @@ impl World for Collections {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         drop(listener);
-        self.slot(scope, crate::conformance::DIMENSIONS, &url, None)
+        self.slot(scope, DIMENSIONS, &url, None)
     }
 
     fn precision(&self) -> f32 {

@@ -28,8 +28,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Status> {
 }
 
 /// The configuration of a new collection: the defaults of version 1.19, and over them what the request says.
-// What is deprecated is what clients of today's versions send.
-#[allow(deprecated)]
+#[expect(deprecated, reason = "what clients of today send")]
 pub(super) fn created(request: CreateCollection, options: &QdrantServerOptions) -> Result<CollectionConfig, Status> {
     if request.sharding_method() == ShardingMethod::Custom {
         return Err(not_modelled("custom sharding"));

@@ -51,8 +51,7 @@ pub(super) fn taken(vectors: Option<Vectors>) -> Result<StoredVectors, Status> {
     named.into_iter().map(|(name, vector)| Ok((name, taken_one(vector)?))).collect()
 }
 
-// Clients up to 1.15 only know the fields that are deprecated now.
-#[allow(deprecated)]
+#[expect(deprecated, reason = "clients up to 1.15 know only these fields")]
 fn taken_one(vector: Vector) -> Result<StoredVector, Status> {
     match (vector.vector, vector.indices, vector.vectors_count) {
         (Some(vector::Vector::Dense(dense)), None, None) => Ok(StoredVector::Dense(dense.data)),

@@ -287,8 +287,7 @@ impl Shared {
     }
 }
 
-// The deprecated forms are still served.
-#[allow(deprecated)]
+#[expect(deprecated, reason = "the older form of a delete is still served")]
 fn batch_operation(operation: Option<BatchOperation>) -> Result<Asked, Status> {
     match operation.ok_or_else(|| Status::invalid_argument("Operation is missing"))? {
         BatchOperation::Upsert(list) => {

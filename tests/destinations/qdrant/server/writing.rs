@@ -83,6 +83,15 @@ async fn malformed_points_are_refused() {
 }
 
 #[tokio::test]
+async fn a_request_may_be_large() {
+    let target = Target::open().await;
+    let name = target.collection().await;
+    let large = PointStruct::new(1, vec![1.0; 4], payload(json!({ "text": "x".repeat(8 << 20) })));
+    assert_eq!(target.upsert(&name, vec![large]).await.expect("upsert"), UpdateStatus::Completed);
+    target.close().await;
+}
+
+#[tokio::test]
 async fn of_points_with_the_same_id_the_last_one_is_stored() {
     let target = Target::open().await;
     let name = target.collection().await;

@@ -27,11 +27,9 @@ impl Vespa {
 
     /// Removes documents that were found; how many these are.
     pub(super) async fn remove(&self, located: BTreeSet<Located>) -> Result<u64> {
-        let operations: Vec<Operation> = located
-            .into_iter()
-            .map(|document| Operation { id: document.id, write: Write::Remove, condition: None })
-            .collect();
-        let count = operations.len();
+        let count = located.len();
+        let operations =
+            located.into_iter().map(|document| Operation { id: document.id, write: Write::Remove, condition: None });
         for written in self.client.feeder.feed(operations).await? {
             if let Written::Refused(reason) = written {
                 return Err(Error::new(ErrorKind::Internal, format!("Vespa could not remove a document: {reason}")));

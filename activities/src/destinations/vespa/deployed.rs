@@ -70,9 +70,9 @@ impl Vespa {
         let types = self.settings.shape.document_types();
         let document = self.sample(types.first().copied().unwrap_or_default())?;
         let operation = |write| Operation { id: document.id.clone(), write, condition: None };
-        let put = self.client.feeder.feed(vec![operation(Write::Put(document.body.clone()))]).await;
+        let put = self.client.feeder.feed(std::iter::once(operation(Write::Put(document.body.clone())))).await;
         // Also after a failure: it may have been written all the same.
-        let removed = self.client.feeder.feed(vec![operation(Write::Remove)]).await;
+        let removed = self.client.feeder.feed(std::iter::once(operation(Write::Remove))).await;
         for written in put?.into_iter().chain(removed?) {
             if let Written::Refused(reason) = written {
                 return Err(classify::not_deployed(&reason));
@@ -144,7 +144,7 @@ impl Vespa {
         if probing == Probing::Real {
             // Also after a failure: it may have been written all the same.
             let remove = Operation { id: id.clone(), write: Write::Remove, condition: None };
-            self.client.feeder.feed(vec![remove]).await?;
+            self.client.feeder.feed(std::iter::once(remove)).await?;
         }
         judge(&reply?, probing)
     }

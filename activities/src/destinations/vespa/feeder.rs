@@ -23,8 +23,9 @@ use super::status::Verdict;
 use super::window::Window;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Writes of one feed that are looked after at a time. More than any window, so that it never limits.
-const MAX_TASKS: usize = 4_096;
+/// Writes of one feed that are prepared beyond those that may be in flight: enough that none waits for the next to be
+/// made, and few enough that they are made while others are under way.
+const PREPARED_AHEAD: usize = 64;
 
 /// A write.
 #[derive(Debug, Clone)]
@@ -162,20 +163,24 @@ impl Feeder {
         self.window.target()
     }
 
-    /// Carries out all writes, in no order between documents. Outcomes are in the order of `operations`.
+    /// Carries out all writes, in no order between documents. They are asked for as there is room for them; outcomes are
+    /// in their order.
     ///
     /// # Errors
     /// The first failure that is not one document's; what was under way may or may not have been done.
-    pub(super) async fn feed(self: &Arc<Self>, operations: Vec<Operation>) -> Result<Vec<Written>> {
-        let mut outcomes = vec![None; operations.len()];
-        let mut waiting = operations.into_iter().enumerate();
+    pub(super) async fn feed(
+        self: &Arc<Self>,
+        mut operations: impl Iterator<Item = Operation> + Send,
+    ) -> Result<Vec<Written>> {
+        let mut outcomes = Vec::new();
         // Dropping it ends its tasks, if the caller gives up.
         let mut tasks = JoinSet::new();
         loop {
-            while tasks.len() < MAX_TASKS
-                && let Some((at, operation)) = waiting.next()
+            while tasks.len() < self.window.target() + PREPARED_AHEAD
+                && let Some(operation) = operations.next()
             {
-                let feeder = Arc::clone(self);
+                let (feeder, at) = (Arc::clone(self), outcomes.len());
+                outcomes.push(None);
                 tasks.spawn(async move { (at, feeder.write(&operation).await) });
             }
             let Some(finished) = tasks.join_next().await else { break };

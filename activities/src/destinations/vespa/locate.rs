@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
 
 use super::config::FieldNames;
@@ -19,6 +20,9 @@ use crate::error::Result;
 
 /// Entities one query asks for. Most have a few chunks, so that the hits of one query suffice.
 const QUERY_ENTITIES: usize = 100;
+
+/// Queries side by side, when there are many entities.
+const QUERIES_IN_FLIGHT: usize = 4;
 
 /// Entities one selection asks for: the path of a request is limited.
 const SELECTION_BYTES: usize = 8_000;
@@ -39,20 +43,31 @@ impl Vespa {
         let ids: BTreeSet<&str> =
             entities.iter().map(|it| it.0.as_str()).filter(|id| id.chars().all(is_legal)).collect();
         let ids: Vec<&str> = ids.into_iter().collect();
-        let mut located = BTreeSet::new();
+        let mut parts = Vec::new();
         for ids in ids.chunks(QUERY_ENTITIES) {
-            // Parts whose hits are more than a query gives are halved until the entity is alone.
-            let mut parts = vec![ids];
-            while let Some(part) = parts.pop() {
-                let found = self.ask(part, None).await?;
-                if found.is_full && is_complete(&found) {
-                    located.extend(self.read_hits(&found, part));
-                } else if found.is_full && part.len() > 1 {
-                    let (left, right) = part.split_at(part.len() / 2);
-                    parts.extend([right, left]);
-                } else if !(found.is_full && self.page_through(part, &mut located).await?) {
-                    self.visit_entities(part, &mut located).await?;
-                }
+            parts.push(self.locate_part(ids));
+        }
+        let mut located = BTreeSet::new();
+        let mut parts = stream::iter(parts).buffer_unordered(QUERIES_IN_FLIGHT);
+        while let Some(mut part) = parts.try_next().await? {
+            located.append(&mut part);
+        }
+        Ok(located)
+    }
+
+    async fn locate_part(&self, ids: &[&str]) -> Result<BTreeSet<Located>> {
+        let mut located = BTreeSet::new();
+        // Parts whose hits are more than a query gives are halved until the entity is alone.
+        let mut parts = vec![ids];
+        while let Some(part) = parts.pop() {
+            let found = self.ask(part, None).await?;
+            if found.is_full && is_complete(&found) {
+                located.extend(self.read_hits(&found, part));
+            } else if found.is_full && part.len() > 1 {
+                let (left, right) = part.split_at(part.len() / 2);
+                parts.extend([right, left]);
+            } else if !(found.is_full && self.page_through(part, &mut located).await?) {
+                self.visit_entities(part, &mut located).await?;
             }
         }
         Ok(located)

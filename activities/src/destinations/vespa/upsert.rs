@@ -1,6 +1,6 @@
 //! Writing entities whole, as far as a server without transactions allows.
 //!
-//! Everything that can be said of an entity is said before anything is sent. Then its documents are written, and after
+//! Everything that can be said of an entity is said before anything of it is sent. Then its documents are written, and after
 //! that whatever it had before is removed: a reader meets old beside new for a moment, but never nothing.
 
 use std::collections::HashSet;
@@ -40,17 +40,24 @@ impl Vespa {
     pub(super) async fn upsert_entities(&self, entities: &[EntityDocument]) -> Result<UpsertOutcome> {
         let mut outcome = UpsertOutcome::default();
         let mut writing = Vec::new();
-        let mut operations = Vec::new();
-        for entity in latest(entities) {
-            match documents_of(entity, &self.scope, &self.settings) {
-                Ok(documents) => {
-                    let ids = documents.iter().map(|document| document.id.clone()).collect();
-                    operations.extend(documents.into_iter().map(|document| self.put(document)));
-                    writing.push(Writing { entity: entity.entity.clone(), documents: ids, stored: 0, refused: None });
+        // Documents are made as the feeder asks for them: the first are on their way before the last are made.
+        let operations = latest(entities).into_iter().flat_map(|entity| {
+            let made = documents_of(entity, &self.scope, &self.settings);
+            let entity = entity.entity.clone();
+            match made {
+                Ok(made) => {
+                    let documents = made.iter().map(|document| document.id.clone()).collect();
+                    writing.push(Writing { entity, documents, stored: 0, refused: None });
+                    made
                 }
-                Err(reason) => outcome.rejected.push(Rejection { entity: entity.entity.clone(), reason }),
+                Err(reason) => {
+                    outcome.rejected.push(Rejection { entity, reason });
+                    Vec::new()
+                }
             }
-        }
+        });
+        let operations: Box<dyn Iterator<Item = Operation> + Send> =
+            Box::new(operations.map(|document| self.put(document)));
         let mut written = self.client.feeder.feed(operations).await?.into_iter();
         for entity in &mut writing {
             written.by_ref().take(entity.documents.len()).for_each(|written| entity.learn(written));

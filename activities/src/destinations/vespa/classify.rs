@@ -44,7 +44,7 @@ pub(super) fn refusal(status: u16, message: &str) -> Refusal {
     }
     if let Some(field) = between(message, "Field '", "' is not defined in document type '") {
         let document_type = between(message, "is not defined in document type '", "'").unwrap_or_default();
-        return Refusal::Deployment(format!("the deployed document type {document_type} has no field {field}"));
+        return Refusal::Deployment(no_field(document_type, field));
     }
     if let Some(field) = between(message, "No field named ", " ") {
         return Refusal::Deployment(format!("the deployed document type has no field {field}"));
@@ -63,6 +63,11 @@ pub(super) fn refusal(status: u16, message: &str) -> Refusal {
         _ => String::new(),
     };
     Refusal::Document(format!("Vespa refuses its document{place} ({status})"))
+}
+
+/// A field that is not there, in words.
+pub(super) fn no_field(document_type: &str, field: &str) -> String {
+    format!("the deployed document type {document_type} has no field {field}")
 }
 
 /// The sizes in `Expected 8 values, but got 3`.
@@ -126,9 +131,8 @@ pub(super) const IGNORED_OPERATION: &str = "Vespa threw its document away (X-Ves
      its document type in services.xml leaves it out";
 
 /// Vespa dropped fields of a document and called that a success.
-pub(super) fn fields_ignored() -> Error {
-    not_deployed("it left fields out of a document (X-Vespa-Ignored-Fields), because it has no such fields")
-}
+pub(super) const FIELDS_IGNORED: &str =
+    "it left fields out of a document (X-Vespa-Ignored-Fields), because it has no such fields";
 
 /// An answer that breaks its own contract.
 pub(super) fn broken(doing: &str, problem: &str) -> Error {

@@ -169,7 +169,7 @@ impl Feeder {
     pub(super) async fn feed(self: &Arc<Self>, operations: Vec<Operation>) -> Result<Vec<Written>> {
         let mut outcomes = vec![None; operations.len()];
         let mut waiting = operations.into_iter().enumerate();
-        // Dropping it ends its tasks.
+        // Dropping it ends its tasks, if the caller gives up.
         let mut tasks = JoinSet::new();
         loop {
             while tasks.len() < MAX_TASKS
@@ -179,10 +179,17 @@ impl Feeder {
                 tasks.spawn(async move { (at, feeder.write(&operation).await) });
             }
             let Some(finished) = tasks.join_next().await else { break };
-            let (at, outcome) = finished.map_err(|error| {
+            let outcome = finished.map_err(|error| {
                 Error::new(ErrorKind::Internal, "a write to Vespa ended without an outcome").with_source(error)
-            })?;
-            outcomes[at] = Some(outcome?);
+            });
+            match outcome.and_then(|(at, written)| Ok((at, written?))) {
+                Ok((at, written)) => outcomes[at] = Some(written),
+                Err(error) => {
+                    // No write of this feed goes on behind the caller's back.
+                    tasks.shutdown().await;
+                    return Err(error);
+                }
+            }
         }
         outcomes
             .into_iter()
@@ -205,7 +212,7 @@ impl Feeder {
         let started = Instant::now();
         let (mut failures, mut throttled) = (0, 0);
         loop {
-            let leave = if is_put { Some(self.hold.leave().await?) } else { None };
+            let leave = if is_put { Some(self.hold.leave(started).await?) } else { None };
             self.calls.breaker.admit().await?;
             let place = self.window.place().await?;
             if leave.as_ref().is_some_and(|leave| self.hold.has_ended(leave)) {
@@ -310,7 +317,10 @@ fn judge(operation: &Operation, verdict: Verdict, reply: &Reply) -> Result<Writt
             if reply.ignored_operation {
                 return Ok(Written::Refused(classify::IGNORED_OPERATION.to_owned()));
             }
-            if reply.ignored_fields { Err(classify::fields_ignored()) } else { Ok(Written::Done) }
+            if reply.ignored_fields {
+                return Err(classify::not_deployed(classify::FIELDS_IGNORED));
+            }
+            Ok(Written::Done)
         }
         Verdict::ConditionNotMet => Ok(Written::ConditionNotMet),
         Verdict::Refused => match classify::refusal(reply.status, &envelope.message.unwrap_or_default()) {

@@ -51,14 +51,14 @@ impl Hold {
         }
     }
 
-    /// Returns when a put may be sent.
+    /// Returns when a put may be sent whose write began at `began`.
     ///
     /// # Errors
-    /// `OutOfSpace` when there has been no space for long.
-    pub(super) async fn leave(&self) -> Result<Leave<'_>> {
+    /// `OutOfSpace` when there has been no space for long since then.
+    pub(super) async fn leave(&self, began: Instant) -> Result<Leave<'_>> {
         loop {
             let changed = self.changed.notified();
-            match self.admission(Instant::now()) {
+            match self.admission(began, Instant::now()) {
                 Admission::Go => return Ok(Leave { probing: None }),
                 Admission::Probe => return Ok(Leave { probing: Some(self) }),
                 Admission::Wait(None) => changed.await,
@@ -102,10 +102,10 @@ impl Hold {
         }
     }
 
-    fn admission(&self, now: Instant) -> Admission {
+    fn admission(&self, began: Instant, now: Instant) -> Admission {
         let mut state = self.lock();
         let Some(held) = state.as_mut() else { return Admission::Go };
-        let since = now.saturating_duration_since(held.since);
+        let since = now.saturating_duration_since(held.since.max(began));
         if held.is_probing {
             Admission::Wait(None)
         } else if now >= held.next_probe {
@@ -148,14 +148,14 @@ mod tests {
 
     #[tokio::test]
     async fn one_put_tries_and_the_others_wait_for_it() {
-        let hold = hold(Duration::ZERO, LONG);
-        let late = hold.leave().await.unwrap();
+        let (hold, now) = (hold(Duration::ZERO, LONG), Instant::now());
+        let late = hold.leave(now).await.unwrap();
         assert!(late.probing.is_none() && !hold.has_ended(&late), "nothing is held");
         hold.no_space();
         assert!(hold.has_ended(&late), "nobody sends on what was true before");
-        let probe = hold.leave().now_or_never().expect("the probe may go").unwrap();
+        let probe = hold.leave(now).now_or_never().expect("the probe may go").unwrap();
         assert!(probe.probing.is_some() && !hold.has_ended(&probe));
-        let mut other = Box::pin(hold.leave());
+        let mut other = Box::pin(hold.leave(now));
         assert!(other.as_mut().now_or_never().is_none(), "the others wait");
         hold.space();
         drop(probe);
@@ -164,21 +164,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_that_is_given_up_makes_way_for_another() {
-        let hold = hold(Duration::ZERO, LONG);
+        let (hold, now) = (hold(Duration::ZERO, LONG), Instant::now());
         hold.no_space();
-        drop(hold.leave().await.unwrap());
-        assert!(hold.leave().now_or_never().expect("the next probe").unwrap().probing.is_some());
+        drop(hold.leave(now).await.unwrap());
+        assert!(hold.leave(now).now_or_never().expect("the next probe").unwrap().probing.is_some());
     }
 
-    #[tokio::test]
-    async fn after_long_it_is_an_error_but_still_tried_now_and_then() {
-        let hold = hold(LONG, Duration::ZERO);
+    #[test]
+    fn who_has_waited_long_is_refused_and_who_comes_later_waits_anew() {
+        let (hold, now) = (hold(Duration::from_secs(5), Duration::from_secs(120)), Instant::now());
         hold.no_space();
-        let error = hold.leave().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::OutOfSpace);
         if let Some(held) = hold.lock().as_mut() {
-            held.next_probe = Instant::now();
+            (held.since, held.next_probe) = (now, now + LONG);
         }
-        assert!(hold.leave().await.unwrap().probing.is_some());
+        let late = now + Duration::from_secs(120);
+        assert!(matches!(hold.admission(now, late), Admission::Refuse(held) if held.as_secs() == 120));
+        assert!(matches!(hold.admission(late, late), Admission::Wait(Some(delay)) if delay.as_secs() == 120));
+        assert!(matches!(hold.admission(now, now + LONG), Admission::Probe), "somebody has to try");
     }
 }

@@ -25,7 +25,7 @@ pub struct VespaLimits {
     pub doom: Duration,
     /// While Vespa has no space: time between two tries.
     pub space_probe: Duration,
-    /// How long to wait for space before that is an error.
+    /// How long a write waits for space before that is an error.
     pub space_wait: Duration,
 }
 

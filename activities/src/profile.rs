@@ -385,7 +385,7 @@ mod tests {
         };
         let own = on_qdrant(QdrantLayout { collection: "mine".into(), alias: "a".into(), ..QdrantLayout::default() });
         let (by_length, by_model) = ((String::new(), SharedNames::ByLength), (String::new(), SharedNames::ByModel));
-        assert_eq!(names(own.clone()), [by_length.clone()], "it has no model with vectors of 256 values");
+        assert_eq!(names(own.clone()), std::slice::from_ref(&by_length), "it has no model with vectors of 256 values");
         let server = proto::v1::OpenAiCompatible {
             base_url: "http://e".into(),
             model: "text-embedding-3-small".into(),

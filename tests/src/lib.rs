@@ -6,6 +6,7 @@
 
 mod anyone;
 mod embeddings;
+mod fixture;
 mod handmade;
 pub mod qdrant;
 pub mod vespa;
@@ -15,6 +16,7 @@ mod world;
 
 pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal};
 pub use embeddings::EmbeddingsServer;
+pub use fixture::fixture_path;
 pub use handmade::entity;
 pub use wait::{until, until_some};
 pub use worker::{Worker, syncmux};

@@ -9,6 +9,7 @@ use activities::credentials::CredentialReader;
 use activities::database::Database;
 use activities::{Activities, Settings};
 use proto::v1::profile::Destination;
+use proto::v1::vespa_layout::Documents;
 use proto::v1::{
     Chunker, ForkOptions, ForkRequest, ForkResult, ListResult, PgvectorLayout, Profile, SwitchRequest, SwitchResult,
 };
@@ -312,6 +313,14 @@ impl World {
             embedder: None,
             destination: Some(Destination::Pgvector(PgvectorLayout::default())),
         }
+    }
+
+    /// A small profile with another layout; without a chunker where the destination cuts texts itself.
+    #[must_use]
+    pub fn profile_of(&self, destination: Destination) -> Profile {
+        let cuts = matches!(&destination, Destination::Vespa(layout) if layout.documents() == Documents::RawEntity);
+        let profile = self.profile(512);
+        Profile { chunker: profile.chunker.filter(|_| !cuts), destination: Some(destination), ..profile }
     }
 
     /// A request to fork this world's sync to one of its connections, in small batches and segments.

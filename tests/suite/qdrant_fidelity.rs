@@ -6,14 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ::qdrant_client::Qdrant;
 use ::qdrant_client::qdrant::point_id::PointIdOptions;
 use ::qdrant_client::qdrant::{RetrievedPoint, ScrollPointsBuilder, vector_output};
 use harness::qdrant::{QdrantServer, QdrantServerOptions};
-use harness::{World, WorldOptions};
+use harness::{World, WorldOptions, fixture_path};
 use proto::v1::profile::Destination;
 use proto::v1::{ForkOptions, ForkRequest, Profile, QdrantLayout};
 use serde_json::{Value, json};
@@ -21,43 +20,6 @@ use tempfile::TempDir;
 
 /// Chunks that are compared, at least.
 const SAMPLE: usize = 50;
-
-/// The ids in the fixture, which become those of the world.
-const FIXTURE_SYNC: &str = "f22456a1-6b4e-53cf-bc8d-48619c1615b8";
-const FIXTURE_ORGANIZATION: &str = "33188920-37e8-57a7-8b77-7ac2ac544f40";
-const FIXTURE_COLLECTION: &str = "8d5b3431-4d87-5164-87e5-067361da8787";
-
-fn fixtures(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(file)
-}
-
-/// Puts the fixture in place of the world's raw store, as a store of the world's sync.
-async fn put_fixture(world: &World) {
-    world.empty_store().await;
-    let unpacked = TempDir::new().expect("a folder can be made");
-    let packed = fs::File::open(fixtures("arf/dev-mixed.tar.zst")).expect("the fixture is there");
-    let packed = zstd::Decoder::new(packed).expect("the fixture is zstd");
-    tar::Archive::new(packed).unpack(unpacked.path()).expect("the fixture unpacks");
-    let from = unpacked.path().join("dev-mixed/raw").join(FIXTURE_SYNC);
-    let as_ours = |text: String| {
-        text.replace(FIXTURE_SYNC, &world.ids.sync_id.to_string())
-            .replace(FIXTURE_ORGANIZATION, &world.ids.organization_id.to_string())
-            .replace(FIXTURE_COLLECTION, &world.ids.collection_id.to_string())
-    };
-    let manifest = fs::read_to_string(from.join("manifest.json")).expect("the fixture has a manifest");
-    fs::write(world.store().join("manifest.json"), as_ours(manifest)).expect("the store is writable");
-    for entry in fs::read_dir(from.join("entities")).expect("the fixture has entities") {
-        let file = entry.expect("an entry is readable").path();
-        let name = file.file_name().expect("a file has a name");
-        let text = as_ours(fs::read_to_string(&file).expect("an entity is UTF-8"));
-        fs::write(world.store().join("entities").join(name), text).expect("the store is writable");
-    }
-    for entry in fs::read_dir(from.join("files")).expect("the fixture has blobs") {
-        let file = entry.expect("an entry is readable").path();
-        let name = file.file_name().expect("a file has a name");
-        fs::copy(&file, world.store().join("files").join(name)).expect("the store is writable");
-    }
-}
 
 /// A chunk as Qdrant holds it.
 struct Stored {
@@ -119,18 +81,17 @@ fn sample(points: &[Stored]) -> BTreeSet<usize> {
 }
 
 /// What the script expects for points, in the same order.
-fn expected(world: &World, points: &[&Stored]) -> Vec<Value> {
+fn expected(world: &World, golden_lines: &str, points: &[&Stored]) -> Vec<Value> {
     let folder = TempDir::new().expect("a folder can be made");
     let golden = folder.path().join("golden.jsonl");
-    let packed = fs::read(fixtures("golden/dev-mixed.jsonl.zst")).expect("the golden vectors are there");
-    fs::write(&golden, zstd::decode_all(packed.as_slice()).expect("they are zstd")).expect("a file can be written");
+    fs::write(&golden, golden_lines).expect("a file can be written");
     let asked: String = points
         .iter()
         .map(|point| json!({ "entity_id": point.entity(), "chunk_index": point.index(), "text": point.text() }))
         .map(|asked| format!("{asked}\n"))
         .collect();
     let mut script = Command::new("python3")
-        .arg(fixtures("qdrant/expected_points.py"))
+        .arg(fixture_path("qdrant/expected_points.py"))
         .args([world.store().as_path(), golden.as_path()])
         .args([world.ids.sync_id.to_string(), world.ids.collection_id.to_string()])
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -155,10 +116,16 @@ fn without_white_space<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_from_pgvector_is_what_the_platform_would_have_written() {
     let world = World::with(WorldOptions { entities: 1, ..WorldOptions::default() }).await;
-    put_fixture(&world).await;
+    let golden = world.put_fixture("dev-mixed", "stub").await;
     let worker = world.worker();
-    let options = Some(ForkOptions { batch_entities: 100, segment_entities: 500, ..ForkOptions::default() });
-    let request = ForkRequest { options: options.clone(), ..world.fork_request(world.ids.connection_v0) };
+    // The store's PDF files are none that can be read, and are more than a fork allows when it is not asked.
+    let options = Some(ForkOptions {
+        batch_entities: 100,
+        segment_entities: 500,
+        dead_letter_budget: Some(20),
+        ..ForkOptions::default()
+    });
+    let request = ForkRequest { options, ..world.fork_request(world.ids.connection_v0) };
     let first = world.fork(&request).await.expect("the fork to pgvector completes");
     world.switch(&world.switch_request(&first.slot_id)).await.expect("the switch completes");
 
@@ -180,7 +147,7 @@ async fn a_fork_from_pgvector_is_what_the_platform_would_have_written() {
     let sample: Vec<&Stored> = sample(&points).into_iter().map(|at| &points[at]).collect();
     assert!(sample.len() >= SAMPLE, "{} chunks", sample.len());
     let mut whole_texts = 0;
-    for (point, expected) in sample.iter().zip(expected(&world, &sample)) {
+    for (point, expected) in sample.iter().zip(expected(&world, &golden, &sample)) {
         let what = format!("chunk {} of {:?}, a {}", point.index(), point.entity(), point.class());
         assert_eq!(point.id, expected["point_id"], "{what}");
         assert_eq!(point.payload, expected["payload"], "{what}");

@@ -99,7 +99,8 @@ impl Target {
     }
 
     pub(crate) async fn close(self) {
-        for name in self.made.lock().expect("no test thread panicked").iter() {
+        let made = self.made.lock().expect("no test thread panicked").clone();
+        for name in &made {
             self.client.delete_collection(name).await.expect("delete");
         }
     }

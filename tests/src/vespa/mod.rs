@@ -56,7 +56,7 @@ pub use faults::{Fault, FaultRule, Faults, Victim};
 pub use journal::{Journal, Request};
 pub use options::{KeywordScore, Security, VespaServerOptions};
 pub use queue::QueueLimits;
-pub use schema::{FieldRow, Generation, Indexing};
+pub use schema::{FieldRow, Generation, Indexing, platform_tables};
 pub use server::VespaServer;
 pub use text_rule::illegal_code_point;
 pub use tls::Identity;

@@ -13,7 +13,7 @@ pub struct VespaServerOptions {
     pub generation: Generation,
     /// Size of the dense tensors.
     pub dimensions: u32,
-    /// Document types beside the platform's, by name.
+    /// Document types beside the platform's, or in place of those of the same name.
     pub more_types: Vec<(String, Vec<FieldRow>)>,
     /// Name of the content cluster.
     pub cluster: String,

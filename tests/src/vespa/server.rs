@@ -29,8 +29,11 @@ pub struct VespaServer {
 #[derive(Debug)]
 struct Running {
     accepting: JoinHandle<()>,
-    connections: Arc<Mutex<Vec<(Weak<Connection>, JoinHandle<()>)>>>,
+    connections: Arc<Mutex<Vec<Open>>>,
 }
+
+/// A connection with the task that serves it.
+type Open = (Weak<Connection>, JoinHandle<()>);
 
 impl VespaServer {
     /// Starts a server on a free port of the loopback address.

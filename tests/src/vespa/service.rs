@@ -127,16 +127,19 @@ impl<'a> Asked<'a> {
         target: &'a Target,
         content: &'a Content,
         accept: Option<&'a str>,
-    ) -> Result<Self, Reply> {
+    ) -> Result<Self, Box<Reply>> {
         match target.segments.first().map(String::as_str) {
             Some("document") => match Exchange::new(method, target, &content.bytes, accept) {
                 Ok(Ok(exchange)) => Ok(Self::Document(exchange)),
-                Ok(Err(reply)) => Err(reply),
-                Err(refusal) => Err(refusal.into_reply(&target.path, None)),
+                Ok(Err(reply)) => Err(Box::new(reply)),
+                Err(refusal) => Err(Box::new(refusal.into_reply(&target.path, None))),
             },
             Some("search") if target.segments.len() == 1 => Ok(Self::Search),
             _ if *method == hyper::Method::GET => Ok(Self::Page),
-            _ => Err(Refusal::handler(405, format!("{method} is not allowed here")).into_reply(&target.path, None)),
+            _ => {
+                let refusal = Refusal::handler(405, format!("{method} is not allowed here"));
+                Err(Box::new(refusal.into_reply(&target.path, None)))
+            }
         }
     }
 }

@@ -289,10 +289,6 @@ impl Destination for Pgvector {
         }
     }
 
-    fn stored_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        stored_text(text)
-    }
-
     fn compares_directions(&self) -> bool {
         self.settings.distance == Distance::Cosine
     }

@@ -8,7 +8,7 @@ mod platform;
 use std::collections::BTreeMap;
 
 pub use field_type::{CellType, FieldType, TensorType};
-pub use platform::Generation;
+pub use platform::{Generation, tables as platform_tables};
 
 /// All document types of a cluster.
 #[derive(Debug, Clone)]

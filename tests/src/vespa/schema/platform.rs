@@ -57,7 +57,8 @@ const CODE_FILE: [FieldRow; 5] = [
 const WEB: [FieldRow; 1] = [("crawl_url", "string", Attribute)];
 
 /// Every type with its fields, those it inherits included.
-pub(super) fn tables(generation: Generation) -> Vec<(&'static str, Vec<FieldRow>)> {
+#[must_use]
+pub fn tables(generation: Generation) -> Vec<(&'static str, Vec<FieldRow>)> {
     let base: Vec<FieldRow> = match generation {
         Generation::RawEntities => BASE.into_iter().filter(|(name, ..)| !name.ends_with("_chunk_index")).collect(),
         Generation::Chunks => BASE.into_iter().chain(CHUNKS_ONLY).collect(),

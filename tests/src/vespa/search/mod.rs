@@ -93,7 +93,7 @@ fn answer(cluster: &Cluster, parameters: &QueryParameters, degraded: bool) -> Re
 
 /// The document types that are searched. Those that inherit from a named one are not.
 fn searched_types<'a>(cluster: &'a Cluster, sources: &[String]) -> Result<Vec<&'a DocumentType>, QueryError> {
-    if sources.is_empty() || sources.iter().any(|source| *source == cluster.options.cluster) {
+    if sources.is_empty() || sources.contains(&cluster.options.cluster) {
         return Ok(cluster.schemas.names().filter_map(|name| cluster.schemas.get(name)).collect());
     }
     let find = |source: &String| match cluster.schemas.get(source) {

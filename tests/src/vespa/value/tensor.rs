@@ -117,7 +117,7 @@ fn hexadecimal(cells: CellType, digits: &str) -> Result<Vec<f32>, Misfit> {
         CellType::Float => 8,
         CellType::Bfloat16 => 4,
     };
-    if !digits.is_ascii() || digits.len() % per_cell != 0 {
+    if !digits.is_ascii() || !digits.len().is_multiple_of(per_cell) {
         return refused("Bad hexadecimal values");
     }
     let shift = 32 - 4 * u32::try_from(per_cell).expect("4 or 8");

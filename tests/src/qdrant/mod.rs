@@ -2,7 +2,7 @@
 //!
 //! It emulates version 1.19.0 on a single node, in what that version was seen to do where a connector gets hurt:
 //!
-//! * A batch with one bad point is applied in part ([`vectors`], [`writes`]): in pieces of 32 in an order of the server's
+//! * A batch with one bad point is applied in part (`vectors`, `writes`): in pieces of 32 in an order of the server's
 //!   own. `wait=true` says so by `InvalidArgument`, `wait=false` says OK. Only the dense dimension is checked before.
 //! * NaN and infinity are stored, and such points come first in every search.
 //! * A write whose time runs out is OK with `WaitTimeout`; a conditional write that was skipped is `Completed`.

@@ -28,9 +28,9 @@ impl Place {
             server: None,
             url: url.trim_end_matches('/').to_owned(),
             cluster: variable("VESPA_CLUSTER").unwrap_or_else(|| "airweave".to_owned()),
-            token: variable("VESPA_TOKEN"),
-            certificate: file("VESPA_CERT_FILE").zip(file("VESPA_KEY_FILE")),
-            authority_pem: file("VESPA_CA_FILE"),
+            token: variable("VESPA_CLI_DATA_PLANE_TOKEN"),
+            certificate: file("VESPA_CLI_DATA_PLANE_CERT_FILE").zip(file("VESPA_CLI_DATA_PLANE_KEY_FILE")),
+            authority_pem: file("VESPA_CLI_DATA_PLANE_CA_CERT_FILE"),
         }
     }
 

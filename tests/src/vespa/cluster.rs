@@ -35,12 +35,13 @@ impl Cluster {
         for (name, rows) in &options.more_types {
             schemas.add(name, rows, options.dimensions);
         }
+        let store = Store::new(options.buckets, schemas.string_attributes());
         Self {
             schemas,
             queue: Queue::new(options.queue, options.workers, options.service_time),
             faults: Faults::default(),
             journal: Journal::default(),
-            store: RwLock::new(Store::new(options.buckets)),
+            store: RwLock::new(store),
             options,
         }
     }

@@ -4,7 +4,7 @@ use hyper::Method;
 
 use super::cluster::Cluster;
 use super::document_id::DocumentId;
-use super::faults::{Fault, Kind, too_large};
+use super::faults::{Kind, too_large};
 use super::parameters::Parameters;
 use super::queue::timed_out;
 use super::reply::{Body, IGNORED_FIELDS, Refusal, Reply};
@@ -89,7 +89,7 @@ impl<'a> Exchange<'a> {
     ///
     /// # Errors
     /// Everything that Vespa refuses, or this server does.
-    pub async fn answer(&self, cluster: &Cluster, failure: Option<Fault>) -> Result<Reply, Refusal> {
+    pub async fn answer(&self, cluster: &Cluster, failure: Option<Refusal>) -> Result<Reply, Refusal> {
         if !cluster.options.document_api {
             let message = "Document API is not configured in this cluster; add <document-api/> to its container";
             return Ok(Reply::json(404, &serde_json::json!({ "error-code": "NOT_FOUND", "message": message })));
@@ -97,11 +97,14 @@ impl<'a> Exchange<'a> {
         let parameters = Parameters::of(self.target);
         let timeout = parameters.timeout()?;
         let (path, resource) = (&self.target.path, &self.resource);
+        if let (Some(refusal), true) = (&failure, self.verb != Verb::Get) {
+            return Err(refusal.clone());
+        }
         match (self.id(), self.verb) {
             (Some(id), Verb::Get) => self.get(cluster, id, &parameters).await,
             (Some(id), _) => self.write(cluster, id, &parameters).await,
             (None, Verb::Get) => {
-                let failure = failure.and_then(|fault| Some(fault.refusal()?.message().to_owned()));
+                let failure = failure.map(|refusal| refusal.message().to_owned());
                 visit::visit(cluster, resource, &parameters, path, self.accept, failure).await
             }
             (None, _) if timeout.is_zero() => Err(timed_out(timeout)),

@@ -13,8 +13,9 @@ use super::connection::Connection;
 use super::faults::{FaultRule, Faults};
 use super::journal::Journal;
 use super::options::{Security, VespaServerOptions};
+use super::store::Fields;
 use super::tls::{Identity, Tls};
-use super::value::TensorFormat;
+use super::value::{FieldValue, TensorFormat};
 
 /// A Vespa on a port of its own. Dropped, it is gone with everything in it.
 #[derive(Debug)]
@@ -152,11 +153,16 @@ impl VespaServer {
     pub fn document(&self, id: &str) -> Option<Value> {
         let store = self.cluster.store();
         let (_, fields) = store.documents().find(|(found, _)| found.to_string() == id)?;
-        let rendered = fields.iter().map(|(name, value)| {
-            let value = value.render(TensorFormat::default()).expect("finite cells");
-            (name.clone(), value)
-        });
-        Some(Value::Object(rendered.collect()))
+        Some(render(fields))
+    }
+
+    /// Ids and fields of all documents, without asking over the wire.
+    ///
+    /// # Panics
+    /// When a tensor holds what has no JSON.
+    #[must_use]
+    pub fn documents(&self) -> Vec<(String, Value)> {
+        self.cluster.store().documents().map(|(id, fields)| (id.to_string(), render(fields))).collect()
     }
 
     /// Certificate of the authority that signed the server's, as PEM; none without TLS.
@@ -182,6 +188,11 @@ impl Drop for VespaServer {
             }
         }
     }
+}
+
+fn render(fields: &Fields) -> Value {
+    let render = |value: &FieldValue| value.render(TensorFormat::default()).expect("finite cells");
+    Value::Object(fields.iter().map(|(name, value)| (name.clone(), render(value))).collect())
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

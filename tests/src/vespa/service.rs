@@ -88,7 +88,7 @@ pub async fn answer(
             Ok(Fault::mark_ignored(Reply::document(200, &body)))
         }
         (Some(fault), Asked::Document(exchange)) if kind == Kind::Visit && *fault == Fault::InternalError => {
-            exchange.answer(&cluster, Some(fault.clone())).await
+            exchange.answer(&cluster, fault.refusal()).await
         }
         (Some(fault), _) if fault.refusal().is_some() => Err(fault.refusal().expect("just looked")),
         (_, Asked::Document(exchange)) => exchange.answer(&cluster, None).await,

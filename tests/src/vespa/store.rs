@@ -1,6 +1,6 @@
-//! What the content cluster holds: documents and tombstones, in buckets.
+//! What the content cluster holds: documents and tombstones, in buckets, and a dictionary of string attributes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,13 +27,22 @@ pub struct Entry {
 pub struct Store {
     buckets: Vec<BTreeMap<String, Entry>>,
     last_timestamp_us: u64,
+    /// Ids by value, in lower case, for each field that has a dictionary.
+    dictionaries: BTreeMap<String, HashMap<String, BTreeSet<String>>>,
+    /// Documents by type.
+    counts: BTreeMap<String, usize>,
 }
 
 impl Store {
-    /// An empty store.
+    /// An empty store with a dictionary for each of these fields.
     #[must_use]
-    pub fn new(buckets: usize) -> Self {
-        Self { buckets: vec![BTreeMap::new(); buckets.max(1)], last_timestamp_us: 0 }
+    pub fn new(buckets: usize, fields: impl Iterator<Item = String>) -> Self {
+        Self {
+            buckets: vec![BTreeMap::new(); buckets.max(1)],
+            last_timestamp_us: 0,
+            dictionaries: fields.map(|field| (field, HashMap::new())).collect(),
+            counts: BTreeMap::new(),
+        }
     }
 
     /// The fields of a document; none when it is absent or removed.
@@ -73,13 +82,50 @@ impl Store {
         self.buckets.iter().flat_map(BTreeMap::values).filter_map(|entry| Some((&entry.id, entry.fields.as_ref()?)))
     }
 
+    /// How many documents there are of a type.
+    #[must_use]
+    pub fn count(&self, document_type: &str) -> usize {
+        self.counts.get(document_type).copied().unwrap_or_default()
+    }
+
+    /// The documents that have one of these values in a field; none when the field has no dictionary.
+    #[must_use]
+    pub fn look_up(&self, field: &str, values: &[String]) -> Option<Vec<(&DocumentId, &Arc<Fields>)>> {
+        let dictionary = self.dictionaries.get(field)?;
+        let postings = values.iter().filter_map(|value| dictionary.get(&value.to_lowercase()));
+        let keys: BTreeSet<&String> = postings.flatten().collect();
+        let entries = keys.into_iter().filter_map(|key| self.buckets[self.bucket_of(key)].get(key));
+        Some(entries.filter_map(|entry| Some((&entry.id, entry.fields.as_ref()?))).collect())
+    }
+
+    /// How many documents [`Self::look_up`] finds at most.
+    #[must_use]
+    pub fn frequency(&self, field: &str, values: &[String]) -> Option<usize> {
+        let dictionary = self.dictionaries.get(field)?;
+        Some(values.iter().filter_map(|value| dictionary.get(&value.to_lowercase())).map(BTreeSet::len).sum())
+    }
+
     fn set(&mut self, id: DocumentId, fields: Option<Arc<Fields>>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let timestamp_us = u64::try_from(now).unwrap_or(u64::MAX).max(self.last_timestamp_us + 1);
         self.last_timestamp_us = timestamp_us;
         let key = id.to_string();
         let bucket = self.bucket_of(&key);
-        self.buckets[bucket].insert(key, Entry { id, timestamp_us, fields });
+        let count = self.counts.entry(id.document_type.clone()).or_default();
+        *count += usize::from(fields.is_some());
+        let entry = Entry { id, timestamp_us, fields: fields.clone() };
+        let before = self.buckets[bucket].insert(key.clone(), entry).and_then(|before| before.fields);
+        *count -= usize::from(before.is_some());
+        for (field, dictionary) in &mut self.dictionaries {
+            for value in strings(before.as_deref(), field) {
+                if let Some(ids) = dictionary.get_mut(&value) {
+                    ids.remove(&key);
+                }
+            }
+            for value in strings(fields.as_deref(), field) {
+                dictionary.entry(value).or_default().insert(key.clone());
+            }
+        }
     }
 
     fn bucket_of(&self, key: &str) -> usize {
@@ -87,5 +133,16 @@ impl Store {
         key.hash(&mut hasher);
         let buckets = u64::try_from(self.buckets.len()).expect("few buckets");
         usize::try_from(hasher.finish() % buckets).expect("below the number of buckets")
+    }
+}
+
+/// The strings in a field, in lower case.
+fn strings(fields: Option<&Fields>, field: &str) -> Vec<String> {
+    let lower =
+        |value: &FieldValue| if let FieldValue::String(text) = value { Some(text.to_lowercase()) } else { None };
+    match fields.and_then(|fields| fields.get(field)) {
+        Some(FieldValue::Array(values)) => values.iter().filter_map(lower).collect(),
+        Some(value) => lower(value).into_iter().collect(),
+        None => Vec::new(),
     }
 }

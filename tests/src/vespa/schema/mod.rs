@@ -79,6 +79,19 @@ impl Schemas {
         self.types.get(name)
     }
 
+    /// Fields that are matched as strings, of all types.
+    pub fn string_attributes(&self) -> impl Iterator<Item = String> {
+        let is_string = |field: &Field| match &field.field_type {
+            FieldType::String => true,
+            FieldType::Array(inner) => **inner == FieldType::String,
+            _ => false,
+        };
+        let fields = self.types.values().flat_map(|document_type| &document_type.fields);
+        fields
+            .filter(move |(_, field)| field.indexing == Indexing::Attribute && is_string(field))
+            .map(|(name, _)| name.clone())
+    }
+
     /// Names of all types.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.types.keys().map(String::as_str)

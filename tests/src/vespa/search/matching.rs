@@ -18,20 +18,27 @@ pub(super) const DEFAULT_FIELDS: [&str; 2] = ["textual_representation", "payload
 /// Documents by number.
 pub(super) type Matched = BTreeSet<usize>;
 
-/// The documents that are searched.
+/// The documents that are looked at.
 pub(super) struct Corpus<'a> {
     pub(super) documents: Vec<(&'a DocumentId, &'a Arc<Fields>, &'a DocumentType)>,
+    /// How many there are of the types that are searched, looked at or not.
+    pub(super) size: usize,
 }
 
 impl<'a> Corpus<'a> {
-    /// All documents of these types; with `degraded` every other one.
-    pub(super) fn new(store: &'a Store, types: &[&'a DocumentType], degraded: bool) -> Self {
-        let typed = store.documents().filter_map(|(id, fields)| {
+    /// All documents of these types that the condition could take, as far as dictionaries tell; with `degraded` every
+    /// other document.
+    pub(super) fn new(store: &'a Store, types: &[&'a DocumentType], condition: &Condition, degraded: bool) -> Self {
+        let found = if degraded { None } else { condition.candidates(store) };
+        let found: Vec<_> = found.unwrap_or_else(|| store.documents().collect());
+        let typed = found.into_iter().filter_map(|(id, fields)| {
             let document_type = types.iter().find(|document_type| document_type.name == id.document_type)?;
             Some((id, fields, *document_type))
         });
         let documents = typed.enumerate().filter(|(at, _)| !degraded || at % 2 == 0).map(|(_, document)| document);
-        Self { documents: documents.collect() }
+        let documents: Vec<_> = documents.collect();
+        let all = types.iter().map(|document_type| store.count(&document_type.name)).sum();
+        Self { size: if degraded { documents.len() } else { all }, documents }
     }
 
     /// A field of a document.
@@ -49,6 +56,26 @@ impl<'a> Corpus<'a> {
 }
 
 impl Condition {
+    /// All that this could take, where a dictionary narrows it down. Scores by words need every document.
+    fn candidates<'a>(&self, store: &'a Store) -> Option<Vec<(&'a DocumentId, &'a Arc<Fields>)>> {
+        match self {
+            Self::Strings(field, wanted) => store.look_up(field, wanted),
+            Self::And(parts) if self.texts().is_empty() => {
+                let known = parts.iter().filter_map(|part| Some((part.estimate(store)?, part)));
+                known.min_by_key(|(estimate, _)| *estimate).and_then(|(_, part)| part.candidates(store))
+            }
+            _ => None,
+        }
+    }
+
+    /// How many documents it takes at most, where a dictionary tells.
+    fn estimate(&self, store: &Store) -> Option<usize> {
+        match self {
+            Self::Strings(field, wanted) => store.frequency(field, wanted),
+            _ => None,
+        }
+    }
+
     /// The documents this takes.
     pub(super) fn matches(&self, corpus: &Corpus<'_>, parameters: &QueryParameters) -> Result<Matched, QueryError> {
         self.within((0..corpus.documents.len()).collect(), corpus, parameters)

@@ -80,7 +80,7 @@ fn answer(cluster: &Cluster, parameters: &QueryParameters, degraded: bool) -> Re
     let window = parameters.window(&query, cluster.options.max_hits)?;
 
     let store = cluster.store();
-    let corpus = Corpus::new(&store, &types, degraded);
+    let corpus = Corpus::new(&store, &types, &condition, degraded);
     let matched = condition.matches(&corpus, parameters)?;
     let mut hits = ranking::rank(&corpus, &matched, &profile, &condition, parameters)?;
     if let Some((field, descending)) = &query.order {

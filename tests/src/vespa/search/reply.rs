@@ -22,7 +22,7 @@ pub(super) fn result(
     let children = hits.iter().map(|hit| child(cluster, corpus, fields, hit)).collect::<Result<Vec<_>, _>>()?;
     let percent = if degraded { 50 } else { 100 };
     let mut coverage = json!({
-        "coverage": percent, "documents": corpus.documents.len(), "full": !degraded,
+        "coverage": percent, "documents": corpus.size, "full": !degraded,
         "nodes": 1, "results": 1, "resultsFull": u8::from(!degraded),
     });
     if degraded {

@@ -43,6 +43,10 @@ pub fn update_where(
     parameters.required("selection")?;
     cluster.check_name(parameters.required("cluster")?)?;
     let none = Parameters::none(path);
+    if let Resource::Collection { namespace, document_type, .. } = resource {
+        // The body is read before any document is.
+        Write::update(cluster, &DocumentId::new(namespace, document_type, None, "any".into())?, &none, body)?;
+    }
     sweep(cluster, resource, parameters, path, Kind::Update, |id| Write::update(cluster, id, &none, body))
 }
 

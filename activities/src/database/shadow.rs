@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::classify::{During, classify, is_violation_of};
 use super::slots::Role;
-use super::{Database, SlotScope, platform, sync_lock};
+use super::{Database, SlotScope, platform, retire, sync_lock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A shadow to make.
@@ -61,6 +61,7 @@ pub async fn create(database: &Database, new: &NewShadow) -> Result<Shadow> {
     sync_lock::lock(&mut transaction, scope.organization_id, scope.sync_id).await?;
     platform::destination(&mut transaction, scope.organization_id, new.connection_id).await?;
     if let Some(present) = present(&mut transaction, scope, new.connection_id).await? {
+        retire::require_unmarked(&mut transaction, &SlotScope { slot_id: present.slot_id, ..*scope }).await?;
         return judge(new, &present);
     }
     insert(&mut transaction, new).await?;
@@ -125,7 +126,7 @@ fn judge(new: &NewShadow, present: &Present) -> Result<Shadow> {
         }
         Some(Role::Deprecated) => {
             return Err(conflict(format!(
-                "connection {} is kept for a rollback (slot {slot_id}): fork to another connection",
+                "connection {} is kept for a rollback (slot {slot_id}): retire that slot first, or fork to another connection",
                 new.connection_id
             )));
         }

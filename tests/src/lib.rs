@@ -5,13 +5,16 @@
 //! run side by side. A world whose test failed keeps its database and its folder, and says where they are.
 
 mod anyone;
+mod ending;
 mod handmade;
+mod reader;
 mod wait;
 mod worker;
 mod world;
 
 pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal};
 pub use handmade::entity;
+pub use reader::{Answer, Destination, Reader};
 pub use wait::{until, until_some};
 pub use worker::{Worker, syncmux};
 pub use world::{World, WorldOptions, required_env};

@@ -7,5 +7,8 @@ mod contracts;
 mod imperfect_store;
 mod journey;
 mod operators;
+mod reading;
 mod refusals;
+mod retiring;
+mod rolling_back;
 mod switching;

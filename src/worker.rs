@@ -33,17 +33,21 @@ pub struct WorkerSettings {
 
 impl WorkerSettings {
     /// What the activities need of it.
-    #[must_use]
-    pub fn activities(&self) -> Settings {
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the settings of the platform's own destinations are not usable.
+    pub fn activities(&self) -> Result<Settings, Failure> {
         let args = &self.worker;
-        Settings {
+        Ok(Settings {
             database_url: self.database.database_url.clone(),
             database_connections: args.database_connections,
             store_url: self.store.store_url.clone(),
             encryption_key: args.encryption_key.clone(),
+            native: args.native.destinations()?,
             model_dir: args.model_dir.clone(),
             embeddings_api_key: args.embeddings_api_key.clone(),
-        }
+        })
     }
 }
 
@@ -54,7 +58,7 @@ impl WorkerSettings {
 /// When the database, the raw store or the configuration is not usable, or the worker breaks.
 pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let args = &settings.worker;
-    let activities = Activities::connect(settings.activities()).await?;
+    let activities = Activities::connect(settings.activities()?).await?;
 
     tokio::pin!(stop);
     let client = tokio::select! {

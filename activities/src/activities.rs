@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use proto::v1::{
-    BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput,
-    CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput,
-    FinishDestinationInput, FlipRolesInput, MarkReadyInput, MarkRetiringInput, PlanReplayInput, PlanReplayOutput,
-    PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput,
-    ReplaySegmentOutput, RetireResult, SwitchResult, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput,
-    ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult, VerifySlotInput,
+    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
+    CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
+    EndOperationInput, FinishDestinationInput, FlipRolesInput, MarkReadyInput, MarkRetiringInput, PlanReplayInput,
+    PlanReplayOutput, PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
+    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, UndoInput, UnmarkRetiringInput,
+    UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult, VerifySlotInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -257,5 +257,14 @@ impl Activities {
         input: RemoveSlotInput,
     ) -> Result<RetireResult, ActivityError> {
         step!(self, ctx, remove_slot, input)
+    }
+
+    #[activity(definition = markers::AnnounceSwitch)]
+    pub async fn announce_switch(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: AnnounceSwitchInput,
+    ) -> Result<Done, ActivityError> {
+        step!(self, ctx, announce_switch, input)
     }
 }

@@ -46,7 +46,7 @@ impl Search {
         let organization_id = parse_uuid("--organization", &self.tenant.organization)?;
         let sync_id = parse_uuid("--sync", &self.sync)?;
         let slot = self.slot.as_deref().map(|slot| parse_uuid("--slot", slot)).transpose()?;
-        let activities = Activities::connect(self.settings.activities()).await?;
+        let activities = Activities::connect(self.settings.activities()?).await?;
         let (mut result, hits) = match slot {
             Some(slot_id) => {
                 let scope = SlotScope { organization_id, sync_id, slot_id };

@@ -81,4 +81,10 @@ pub(super) fn print_result(result: &SwitchResult) {
         };
         println!("slot {} is deprecated, {kept}", result.previous_active_slot_id);
     }
+    if !result.not_announced.is_empty() {
+        println!(
+            "readers of its alias were not pointed at it; repeat the switch to try again: {}",
+            result.not_announced
+        );
+    }
 }

@@ -5,14 +5,18 @@
 //! run side by side. A world whose test failed keeps its database and its folder, and says where they are.
 
 mod anyone;
+mod embeddings;
 mod ending;
 mod handmade;
+pub mod qdrant;
 mod reader;
+pub mod vespa;
 mod wait;
 mod worker;
 mod world;
 
 pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal};
+pub use embeddings::EmbeddingsServer;
 pub use handmade::entity;
 pub use reader::{Answer, Destination, Reader};
 pub use wait::{until, until_some};

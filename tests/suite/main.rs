@@ -2,13 +2,18 @@
 
 mod architecture;
 mod command_line;
+mod connections;
 mod continuing;
 mod contracts;
+mod demo;
 mod imperfect_store;
 mod journey;
 mod operators;
+mod places;
+mod qdrant_fidelity;
 mod reading;
 mod refusals;
 mod retiring;
 mod rolling_back;
 mod switching;
+mod vector_reuse;

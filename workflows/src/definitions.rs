@@ -9,12 +9,12 @@
 )]
 
 use proto::v1::{
-    BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput,
-    CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput,
-    FinishDestinationInput, FlipRolesInput, MarkReadyInput, MarkRetiringInput, PlanReplayInput, PlanReplayOutput,
-    PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput,
-    ReplaySegmentOutput, RetireResult, SwitchResult, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput,
-    ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult, VerifySlotInput,
+    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
+    CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
+    EndOperationInput, FinishDestinationInput, FlipRolesInput, MarkReadyInput, MarkRetiringInput, PlanReplayInput,
+    PlanReplayOutput, PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
+    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, UndoInput, UnmarkRetiringInput,
+    UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult, VerifySlotInput,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
@@ -149,13 +149,19 @@ impl Steps {
     pub fn remove_slot(_: RemoveSlotInput) -> Result<RetireResult, ActivityError> {
         unimplemented!()
     }
+
+    /// Points readers that address the destination by a name of its own at the slot, if it is the active one.
+    #[activity(name = "announce_switch")]
+    pub fn announce_switch(_: AnnounceSwitchInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
 }
 
 /// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
 pub mod markers {
     pub use super::steps::{
-        BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan, DropShadow, EndOperation,
-        FinishDestination, FlipRoles, MarkReady, MarkRetiring, PlanReplay, PrepareDestination, RemovePoints,
-        RemoveSlot, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifySlot,
+        AnnounceSwitch, BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan,
+        DropShadow, EndOperation, FinishDestination, FlipRoles, MarkReady, MarkRetiring, PlanReplay,
+        PrepareDestination, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifySlot,
     };
 }

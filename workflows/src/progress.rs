@@ -33,13 +33,15 @@ pub(crate) fn table(progress: &Progress) -> String {
     };
     format!(
         "### {} {}{paused}\n\n| | |\n|---|---|\n| entities | {} of {} ({percent} %) |\n| rate | {:.0} entities/s |\n\
-         | time left | {eta} |\n| points | {} |\n| segments | {} of {}, {} in flight |\n| dead letters | {} |\n",
+         | time left | {eta} |\n| points | {} |\n| chunks | {} embedded, {} reused |\n| segments | {} of {}, {} in flight |\n| dead letters | {} |\n",
         progress.operation,
         progress.phase,
         progress.entities_done,
         progress.entities_total,
         progress.entities_per_second,
         progress.points,
+        progress.chunks_embedded,
+        progress.chunks_reused,
         progress.segments_done,
         progress.segments_total,
         progress.segments_in_flight,
@@ -69,6 +71,13 @@ mod tests {
     fn time_left_follows_the_rate() {
         assert_eq!(rate_and_eta(50, 150, 10_000), (5.0, 20));
         assert_eq!(rate_and_eta(150, 150, 10_000), (15.0, 0));
+    }
+
+    #[test]
+    fn the_table_says_where_vectors_came_from() {
+        let progress = Progress { chunks_embedded: 3, chunks_reused: 40, points: 43, ..Progress::default() };
+        let table = table(&progress);
+        assert!(table.contains("| points | 43 |\n| chunks | 3 embedded, 40 reused |\n"), "{table}");
     }
 
     #[test]

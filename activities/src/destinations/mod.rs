@@ -8,14 +8,19 @@
 
 mod document;
 mod entity_sort;
+mod fusion;
 pub mod pgvector;
+pub mod qdrant;
 mod validate;
+pub mod vespa;
 
 pub use document::{
     Chunk, EntityDocument, EntityRef, Hit, Query, Rejection, Scope, SearchMode, SparseVector, StoredChunk,
     StoredEntity, UpsertOutcome,
 };
 pub use validate::validate;
+
+use std::borrow::Cow;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -76,6 +81,11 @@ pub trait Destination: Send + Sync {
 
     /// Where the points are, without secrets. Two slots of one sync in equal places would write over each other.
     fn place(&self) -> String;
+
+    /// A text as [`Self::read`] gives it back: without the characters that the destination cannot hold.
+    fn stored_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        Cow::Borrowed(text)
+    }
 
     /// How a dense vector comes back from [`Self::read`].
     fn dense_fidelity(&self) -> DenseFidelity;

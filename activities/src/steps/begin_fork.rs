@@ -2,14 +2,13 @@
 
 use proto::v1::{BeginForkInput, BeginForkOutput, ForkOptions, ForkRequest, ForkResult, SlotRef};
 
-use crate::chunking::ChunkerSettings;
 use crate::context::Context;
 use crate::database::operations::{self, NewOperation, OperationKind, OperationState};
 use crate::database::{SlotScope, platform, retire, slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::profile::CompleteProfile;
-use crate::replay::{collection, destination, require_kind};
+use crate::replay::{Feed, collection, destination};
 
 /// Largest batch: what one transaction of a destination should hold.
 const MAX_BATCH_ENTITIES: u32 = 1000;
@@ -23,16 +22,11 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
     validate_options(request.options.as_ref())?;
 
     let profile = CompleteProfile::new(request.profile.clone())?;
-    ChunkerSettings::from_profile(profile.profile.chunker.as_ref())?;
     // Opened now, so that a model or key the worker lacks is known before anything is made.
-    context.embedder(profile.profile.embedder.as_ref()).await?;
+    Feed::open(context, &profile).await?;
 
     let sync = platform::sync(&context.database, organization_id, sync_id).await?;
     let collection_id = collection(&sync)?;
-    let connection = platform::destination_connection(&context.database, organization_id, connection_id).await?;
-    let kind = profile.destination_kind();
-    require_kind(&connection.short_name, kind)?;
-
     let existing = slots::find_by_connection(&context.database, organization_id, sync_id, connection_id).await?;
     if let Some((slot_id, operation_id)) = existing.as_ref().and_then(|slot| Some((slot.slot_id, slot.retired_by?))) {
         return Err(retire::being_retired(slot_id, operation_id));
@@ -42,7 +36,7 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
         None => ids::uuid("new_slot_id", &input.new_slot_id)?,
     };
     let scope = SlotScope { organization_id, sync_id, slot_id };
-    // Reads the credentials and checks the layout; connects when the destination is prepared.
+    // Reads the credentials and checks kind and layout; connects when it is looked whether the place is free.
     destination(context, scope, collection_id, connection_id, &profile).await?;
 
     let recorded = operations::begin(
@@ -86,7 +80,7 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
         }
     }
     let finished = recorded.result.map(finished).transpose()?;
-    Ok(BeginForkOutput { slot: Some(slot), destination_kind: kind.to_owned(), finished })
+    Ok(BeginForkOutput { slot: Some(slot), destination_kind: profile.destination_kind().to_owned(), finished })
 }
 
 /// The recorded answer of a fork that completed before.

@@ -2,6 +2,7 @@
 
 use proto::v1::{Done, UndoInput};
 
+use super::place;
 use crate::context::Context;
 use crate::database::{Role, SlotState, slots};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,7 +28,9 @@ pub(crate) async fn run(context: &Context, input: UndoInput) -> Result<Done> {
             format!("slot {} is no longer a shadow; its points stay", scope.slot_id),
         ));
     }
-    match OpenSlot::destination(context, scope).await?.clear().await {
+    let destination = OpenSlot::destination(context, scope).await?;
+    place::require_unmoved(scope, built.place.as_deref(), destination.as_ref())?;
+    match destination.clear().await {
         Ok(removed) => {
             tracing::info!(slot_id = %scope.slot_id, removed, "undo: the points");
             Ok(Done {})

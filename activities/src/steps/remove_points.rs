@@ -1,12 +1,13 @@
 //! `remove_points`: removes the points of a slot that is marked as retiring, and nothing else.
 //!
-//! The points are counted first. So a destination that is away, or refuses us, is found out before the point of no return.
+//! The points are counted first. So a destination that is away, refuses us, or is another one since, is found out before the
+//! point of no return.
 
 use proto::v1::{RemovePointsInput, RemovePointsOutput};
 
-use super::phase;
+use super::{phase, place};
 use crate::context::Context;
-use crate::database::retire;
+use crate::database::{retire, slots};
 use crate::error::{ErrorKind, Result};
 use crate::ids;
 use crate::replay::OpenSlot;
@@ -19,7 +20,9 @@ pub(crate) async fn run(context: &Context, input: RemovePointsInput) -> Result<R
     if marked.removed_at.is_some() {
         return Ok(RemovePointsOutput { points_removed: marked.points });
     }
+    let written_to = slots::get(&context.database, &scope).await?.built.and_then(|built| built.place);
     let destination = OpenSlot::destination(context, scope).await?;
+    place::require_unmoved(scope, written_to.as_deref(), destination.as_ref())?;
     let points = match destination.count().await {
         // Nothing was ever built there, or it is cleared already.
         Err(error) if error.kind() == ErrorKind::NotFound => 0,

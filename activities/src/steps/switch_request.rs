@@ -51,5 +51,6 @@ pub(super) fn result(command: &FlipCommand, outcome: &FlipOutcome) -> SwitchResu
             .kept_until
             .map(|time| time.to_rfc3339_opts(SecondsFormat::Micros, true))
             .unwrap_or_default(),
+        not_announced: String::new(),
     }
 }

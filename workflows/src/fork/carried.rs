@@ -26,7 +26,10 @@ pub(super) struct Carried {
     pub entities: u64,
     pub points: u64,
     pub textless: u64,
+    /// Not there in the state of an execution that an earlier release began.
+    #[serde(default)]
     pub chunks_embedded: u64,
+    #[serde(default)]
     pub chunks_reused: u64,
     pub dead_letters: u64,
     /// Gone between listing and reading.
@@ -60,5 +63,16 @@ mod tests {
     fn what_is_written_is_read_back() {
         let carried = Carried { plan_id: "p".to_owned(), created: true, next_segment: 7, ..Carried::default() };
         assert_eq!(carried.write().and_then(|payload| Carried::read(&payload)), Ok(carried));
+    }
+
+    #[test]
+    fn the_state_of_an_earlier_release_is_read() {
+        let carried = Carried { plan_id: "p".to_owned(), points: 5, ..Carried::default() };
+        let mut state = serde_json::to_value(&carried).unwrap();
+        for added in ["chunks_embedded", "chunks_reused"] {
+            state.as_object_mut().unwrap().remove(added).unwrap();
+        }
+        let payload = Payload { data: state.to_string().into_bytes(), ..Payload::default() };
+        assert_eq!(Carried::read(&payload), Ok(carried));
     }
 }

@@ -11,7 +11,8 @@ use crate::database::roles::FlipCommand;
 use crate::database::segments::{self, BatchRecord};
 use crate::database::shadow::{self, NewShadow};
 use crate::database::{
-    SlotScope, active_destination, dead_letters, ledger, plans, platform, reverse_window, roles, slots, verifications,
+    SlotScope, active_destination, dead_letters, donors, ledger, plans, platform, reverse_window, roles, slots,
+    verifications,
 };
 use crate::error::{ErrorKind, Result};
 
@@ -74,6 +75,7 @@ async fn a_stranger_finds_nothing() {
             ("ledger::stream_by_entity", ledger::stream_by_entity(db, &scope).map(kind).boxed()),
             ("ledger::sample", ledger::sample(db, &scope, 1, 1).map(kind).boxed()),
             ("ledger::totals", ledger::totals(db, &scope).map(kind).boxed()),
+            ("donors::of_model", donors::of_model(db, &scope, "model one").map(kind).boxed()),
             ("dead_letters::list", dead_letters::list(db, &scope, 1).map(kind).boxed()),
             ("dead_letters::count", dead_letters::count(db, &scope).map(kind).boxed()),
             ("verifications::latest", verifications::latest(db, &scope).map(kind).boxed()),

@@ -1,5 +1,7 @@
 //! The destination itself: each method is one transaction, or one that can be repeated.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use secrecy::SecretString;
@@ -10,7 +12,7 @@ use super::classify::{classify, is_data_error, sqlstate};
 use super::config::{Distance, PgvectorSettings, VectorType};
 use super::pool::{PgvectorPools, PoolLimits};
 use super::prepare;
-use super::request_builder::{PointRows, Statements, latest, refuse, saturate};
+use super::request_builder::{PointRows, Statements, latest, refuse, saturate, stored_text};
 use super::schema::{Marker, Table};
 use super::search::{self, SearchStatements};
 use crate::destinations::{
@@ -274,6 +276,10 @@ impl Destination for Pgvector {
     fn place(&self) -> String {
         // A table per slot.
         format!("pgvector {}", self.scope.slot_id)
+    }
+
+    fn stored_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        stored_text(text)
     }
 
     fn dense_fidelity(&self) -> DenseFidelity {

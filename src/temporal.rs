@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use proto::v1::{ForkRequest, ForkResult, Progress, SwitchRequest, SwitchResult};
+use proto::v1::{
+    ForkRequest, ForkResult, Progress, RetireRequest, RetireResult, RollbackRequest, SwitchRequest, SwitchResult,
+};
 use temporalio_client::envconfig::LoadClientConfigProfileOptions;
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError, WorkflowStartError};
 use temporalio_client::tonic::Code;
@@ -23,8 +25,9 @@ use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQueueRequest;
 use workflows::domain::ErrorKind;
 use workflows::fork::ForkWorkflow;
+use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
-use workflows::{fork_workflow_id, search_attributes, switch_workflow_id};
+use workflows::{fork_workflow_id, retire_workflow_id, search_attributes, switch_workflow_id};
 
 use crate::config::TemporalArgs;
 use crate::output::Failure;
@@ -111,6 +114,62 @@ pub async fn start_switch(
     Ok(client.get_workflow_handle(id))
 }
 
+/// Starts a rollback: a switch that goes back. It shares the workflow id of the switches of that sync.
+///
+/// # Errors
+///
+/// As [`start_switch`].
+pub async fn start_rollback(
+    client: &Client,
+    task_queue: &str,
+    request: RollbackRequest,
+) -> Result<WorkflowHandle<Client, SwitchWorkflow>, Failure> {
+    let id = switch_workflow_id(&request.sync_id);
+    let options = WorkflowStartOptions::new(task_queue, &id)
+        .static_summary(match request.target_slot_id.as_str() {
+            "" => format!("roll back sync {}", request.sync_id),
+            slot => format!("roll back sync {} to slot {slot}", request.sync_id),
+        })
+        .build();
+    let request = SwitchRequest {
+        organization_id: request.organization_id,
+        sync_id: request.sync_id,
+        target_slot_id: request.target_slot_id,
+        operation_id: request.operation_id,
+        requested_by: request.requested_by,
+        reason: request.reason,
+        reverse_window_seconds: request.reverse_window_seconds,
+        rollback: true,
+        ..SwitchRequest::default()
+    };
+    client
+        .start_workflow(SwitchWorkflow::run, argument(&request)?, options)
+        .await
+        .map_err(|error| start_failure(error, &id))?;
+    Ok(client.get_workflow_handle(id))
+}
+
+/// Starts a retire. Its workflow id is the lock: one retire of a slot at a time.
+///
+/// # Errors
+///
+/// `Conflict` when one is running, otherwise what Temporal says.
+pub async fn start_retire(
+    client: &Client,
+    task_queue: &str,
+    request: &RetireRequest,
+) -> Result<WorkflowHandle<Client, RetireWorkflow>, Failure> {
+    let id = retire_workflow_id(&request.slot_id);
+    let options = WorkflowStartOptions::new(task_queue, &id)
+        .static_summary(format!("retire slot {} of sync {}", request.slot_id, request.sync_id))
+        .build();
+    client
+        .start_workflow(RetireWorkflow::run, argument(request)?, options)
+        .await
+        .map_err(|error| start_failure(error, &id))?;
+    Ok(client.get_workflow_handle(id))
+}
+
 /// Waits for a fork and shows each new progress on the way.
 ///
 /// # Errors
@@ -168,6 +227,15 @@ async fn ended<T>(mut ask: impl AsyncFnMut() -> Result<T, WorkflowGetResultError
 
 fn may_pass(code: Code) -> bool {
     matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted)
+}
+
+/// Waits for a retire.
+///
+/// # Errors
+///
+/// What the retire failed with.
+pub async fn wait_retire(handle: &WorkflowHandle<Client, RetireWorkflow>) -> Result<RetireResult, Failure> {
+    handle.get_result(WorkflowGetResultOptions::default()).await.map_err(result_failure)
 }
 
 /// The search attributes of this product that the namespace lacks.

@@ -7,6 +7,7 @@ use temporalio_client::Client;
 use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use workflows::fork::ForkWorkflow;
+use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
 
 use crate::config::{DatabaseArgs, StoreArgs, TemporalArgs, WorkerArgs};
@@ -30,6 +31,26 @@ pub struct WorkerSettings {
     pub worker: WorkerArgs,
 }
 
+impl WorkerSettings {
+    /// What the activities need of it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the settings of the platform's own destinations are not usable.
+    pub fn activities(&self) -> Result<Settings, Failure> {
+        let args = &self.worker;
+        Ok(Settings {
+            database_url: self.database.database_url.clone(),
+            database_connections: args.database_connections,
+            store_url: self.store.store_url.clone(),
+            encryption_key: args.encryption_key.clone(),
+            native: args.native.destinations()?,
+            model_dir: args.model_dir.clone(),
+            embeddings_api_key: args.embeddings_api_key.clone(),
+        })
+    }
+}
+
 /// Runs a worker until `stop` resolves; then lets running activities hand over within the grace period.
 ///
 /// # Errors
@@ -37,16 +58,7 @@ pub struct WorkerSettings {
 /// When the database, the raw store or the configuration is not usable, or the worker breaks.
 pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let args = &settings.worker;
-    let activities = Activities::connect(Settings {
-        database_url: settings.database.database_url.clone(),
-        database_connections: args.database_connections,
-        store_url: settings.store.store_url.clone(),
-        encryption_key: args.encryption_key.clone(),
-        native: args.native.destinations()?,
-        model_dir: args.model_dir.clone(),
-        embeddings_api_key: args.embeddings_api_key.clone(),
-    })
-    .await?;
+    let activities = Activities::connect(settings.activities()?).await?;
 
     tokio::pin!(stop);
     let client = tokio::select! {
@@ -71,6 +83,7 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
         .register_activities(activities)
         .register_workflow::<ForkWorkflow>()
         .and_then(|options| options.register_workflow::<SwitchWorkflow>())
+        .and_then(|options| options.register_workflow::<RetireWorkflow>())
         .map_err(|error| Failure::from(anyhow::anyhow!("a workflow could not be registered: {error}")))?
         .build();
     let mut worker = Worker::new(&runtime, client, options)

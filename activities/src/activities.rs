@@ -5,22 +5,25 @@
 use std::sync::Arc;
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput,
-    CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput,
-    FlipRolesInput, MarkReadyInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, ReplaySegmentInput,
-    ReplaySegmentOutput, SwitchResult, UndoInput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
-    VerifySlotInput,
+    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
+    CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
+    EndOperationInput, FinishDestinationInput, FlipRolesInput, MarkReadyInput, MarkRetiringInput, PlanReplayInput,
+    PlanReplayOutput, PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
+    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, UndoInput, UnmarkRetiringInput,
+    UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult, VerifySlotInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use uuid::Uuid;
 use workflows::definitions::markers;
 
 use crate::context::{Context, Settings};
+use crate::database::active_destination::ActiveDestination;
 use crate::database::{Database, SlotScope};
 use crate::destinations::Hit;
 use crate::error::Result as CrateResult;
 use crate::heartbeat::with_heartbeat;
-use crate::{search, steps};
+use crate::{active_search, search, steps};
 
 /// Every step, with what they share. One per worker process.
 #[derive(Clone)]
@@ -52,6 +55,22 @@ impl Activities {
     /// destination answers.
     pub async fn search(&self, scope: SlotScope, question: &str, limit: u32) -> CrateResult<Vec<Hit>> {
         search::search(&self.context, scope, question, limit).await
+    }
+
+    /// Searches the active slot of a sync, and says which one that was, and at which generation.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for another organisation's sync or one without an active slot, `Unavailable` when flips keep falling into
+    /// the search, otherwise as [`Self::search`].
+    pub async fn search_active(
+        &self,
+        organization_id: Uuid,
+        sync_id: Uuid,
+        question: &str,
+        limit: u32,
+    ) -> CrateResult<(ActiveDestination, Vec<Hit>)> {
+        active_search::search_active(&self.context, organization_id, sync_id, question, limit).await
     }
 }
 
@@ -193,6 +212,51 @@ impl Activities {
         input: FlipRolesInput,
     ) -> Result<SwitchResult, ActivityError> {
         step!(self, ctx, flip_roles, input)
+    }
+
+    #[activity(definition = markers::CheckRetire)]
+    pub async fn check_retire(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CheckRetireInput,
+    ) -> Result<CheckRetireOutput, ActivityError> {
+        step!(self, ctx, check_retire, input)
+    }
+
+    #[activity(definition = markers::MarkRetiring)]
+    pub async fn mark_retiring(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: MarkRetiringInput,
+    ) -> Result<Done, ActivityError> {
+        step!(self, ctx, mark_retiring, input)
+    }
+
+    #[activity(definition = markers::UnmarkRetiring)]
+    pub async fn unmark_retiring(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: UnmarkRetiringInput,
+    ) -> Result<UnmarkRetiringOutput, ActivityError> {
+        step!(self, ctx, unmark_retiring, input)
+    }
+
+    #[activity(definition = markers::RemovePoints)]
+    pub async fn remove_points(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: RemovePointsInput,
+    ) -> Result<RemovePointsOutput, ActivityError> {
+        step!(self, ctx, remove_points, input)
+    }
+
+    #[activity(definition = markers::RemoveSlot)]
+    pub async fn remove_slot(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: RemoveSlotInput,
+    ) -> Result<RetireResult, ActivityError> {
+        step!(self, ctx, remove_slot, input)
     }
 
     #[activity(definition = markers::AnnounceSwitch)]

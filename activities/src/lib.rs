@@ -15,6 +15,7 @@
 //! Failures are classified where they happen, into [`error::Error`]; `activity_error` tells Temporal.
 //! Start at [`Activities`], then `steps::replay_segment`.
 
+mod active_search;
 mod activities;
 mod activity_error;
 pub mod chunking;

@@ -1,6 +1,7 @@
 //! `syncmux list`
 
 use activities::database::{Database, Role, roles, slots};
+use chrono::SecondsFormat;
 use clap::Args;
 use proto::v1::{self, ListResult};
 use workflows::domain::ErrorKind;
@@ -10,7 +11,8 @@ use crate::output::{Failure, print_json, table};
 
 /// List the destinations of a sync with role, state and counts.
 ///
-/// Counts are what this product recorded; a slot that the platform built shows none.
+/// Counts are what this product recorded; a slot that the platform built shows none. A deprecated slot is kept for a
+/// rollback until its reverse window ends.
 #[derive(Debug, Args)]
 pub(super) struct List {
     #[command(flatten)]
@@ -52,7 +54,8 @@ pub(crate) async fn destinations(
 
 /// The destinations as a table.
 pub(crate) fn render(result: &ListResult) -> String {
-    let mut rows = table(&["SLOT", "CONNECTION", "KIND", "ROLE", "STATE", "PROFILE", "ENTITIES", "POINTS", "DEAD"]);
+    let mut rows =
+        table(&["SLOT", "CONNECTION", "KIND", "ROLE", "STATE", "PROFILE", "ENTITIES", "POINTS", "DEAD", "KEPT UNTIL"]);
     for slot in &result.slots {
         let built = slot.state() != v1::SlotState::Unspecified;
         let number = |count: u64| if built { count.to_string() } else { "-".to_owned() };
@@ -61,11 +64,16 @@ pub(crate) fn render(result: &ListResult) -> String {
             slot.connection_name.clone(),
             slot.short_name.clone(),
             words(slot.role().as_str_name(), "ROLE_"),
-            words(slot.state().as_str_name(), "SLOT_STATE_"),
+            if slot.retiring_operation_id.is_empty() {
+                words(slot.state().as_str_name(), "SLOT_STATE_")
+            } else {
+                "retiring".to_owned()
+            },
             if slot.profile_name.is_empty() { "-".to_owned() } else { slot.profile_name.clone() },
             number(slot.entities),
             number(slot.points),
             number(slot.dead_letters),
+            kept(slot),
         ]);
     }
     format!("{rows}\ngeneration {}", result.generation)
@@ -99,6 +107,21 @@ fn message(slot: slots::Slot) -> v1::Slot {
         entities: slot.entities,
         points: slot.points,
         dead_letters: slot.dead_letters,
+        kept_until: slot
+            .window
+            .map(|window| window.kept_until.to_rfc3339_opts(SecondsFormat::Secs, true))
+            .unwrap_or_default(),
+        kept: slot.window.is_some_and(|window| window.is_open),
+        retiring_operation_id: slot.retired_by.map(|id| id.to_string()).unwrap_or_default(),
+    }
+}
+
+/// Until when a slot is kept for a rollback.
+pub(super) fn kept(slot: &v1::Slot) -> String {
+    match (slot.kept_until.as_str(), slot.kept) {
+        ("", _) => "-".to_owned(),
+        (until, true) => until.to_owned(),
+        (until, false) => format!("{until} (over)"),
     }
 }
 

@@ -7,6 +7,9 @@ mod fork;
 mod list;
 mod migrate;
 mod progress_bar;
+mod retire;
+mod rollback;
+mod search;
 mod setup;
 mod stack;
 mod status;
@@ -25,8 +28,9 @@ use crate::telemetry::{self, LogFormat};
 
 /// Moves a sync from one vector destination to another without downtime and without losing an entity.
 ///
-/// A fork adds a shadow destination and fills it from the raw store; a switch promotes it. Both are Temporal workflows
-/// that a worker runs, so they survive crashes and can be paused, resumed and cancelled from the Temporal UI.
+/// A fork adds a shadow destination and fills it from the raw store; a switch promotes it; a rollback goes back; a retire
+/// removes what nobody wants any more. They are Temporal workflows that a worker runs, so they survive crashes and can be
+/// paused, resumed and cancelled from the Temporal UI.
 ///
 /// Exit codes: 0 done, 1 failed, 2 bad input, 3 not allowed, 4 not found, 5 conflict, 6 raw store not usable,
 /// 7 destination not usable, 8 too many rejected entities, 9 verification failed, 10 something is away (try again),
@@ -54,6 +58,9 @@ enum Command {
     Setup(setup::Setup),
     Fork(fork::Fork),
     Switch(switch::Switch),
+    Rollback(rollback::Rollback),
+    Retire(retire::Retire),
+    Search(search::Search),
     List(list::List),
     Status(status::Status),
     Doctor(doctor::Doctor),
@@ -80,6 +87,9 @@ impl Cli {
                 Command::Setup(command) => command.run().await,
                 Command::Fork(command) => command.run().await,
                 Command::Switch(command) => command.run().await,
+                Command::Rollback(command) => command.run().await,
+                Command::Retire(command) => command.run().await,
+                Command::Search(command) => command.run().await,
                 Command::List(command) => command.run().await,
                 Command::Status(command) => command.run().await,
                 Command::Doctor(command) => command.run().await,

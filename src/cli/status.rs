@@ -5,13 +5,14 @@ use activities::database::operations::{self, Operation};
 use clap::Args;
 use serde_json::json;
 
-use super::list::parse_uuid;
+use super::list::{destinations, parse_uuid};
 use crate::config::{DatabaseArgs, TenantArgs};
 use crate::output::{Failure, print_json, table};
 
 /// Show operations and where they are, newest first.
 ///
-/// Reads the records in the database, which say more than a workflow's history keeps: requester, outcome, reasons.
+/// Reads the records in the database, which say more than a workflow's history keeps: requester, outcome, reasons. Of one
+/// sync it also says which of its slots are kept for a rollback, and until when.
 #[derive(Debug, Args)]
 pub(super) struct Status {
     #[command(flatten)]
@@ -57,6 +58,12 @@ impl Status {
             ]);
         }
         println!("{rows}");
+        if let Some(sync) = sync {
+            let listed = destinations(&database, organization, sync).await?;
+            for slot in listed.slots.iter().filter(|slot| slot.kept) {
+                println!("slot {} is kept until {}", slot.slot_id, slot.kept_until);
+            }
+        }
         if let (Some(_), [operation]) = (&self.operation, listed.as_slice()) {
             if let (Some(kind), Some(message)) = (&operation.error_kind, &operation.error_message) {
                 println!("\n{kind}: {message}");

@@ -1,7 +1,7 @@
 //! `syncmux switch`
 
 use clap::Args;
-use proto::v1::SwitchRequest;
+use proto::v1::{SwitchRequest, SwitchResult};
 
 use super::fork::whoami;
 use crate::config::{TemporalArgs, TenantArgs};
@@ -12,6 +12,8 @@ use crate::temporal;
 ///
 /// All roles change in one transaction or none do. Refused unless the slot is ready. Repeating a finished switch answers
 /// with the result it had.
+///
+/// The slot that becomes deprecated is kept until its reverse window ends: `syncmux rollback` goes back to it.
 #[derive(Debug, Args)]
 pub(super) struct Switch {
     #[command(flatten)]
@@ -30,6 +32,9 @@ pub(super) struct Switch {
     /// Refuse unless the sync is at this generation now
     #[arg(long, value_name = "N")]
     expect_generation: Option<u64>,
+    /// Seconds that the slot which is left is kept for a rollback, up to 90 days; 0 for not at all [default: 7 days]
+    #[arg(long, value_name = "SECONDS")]
+    reverse_window_seconds: Option<u32>,
     /// Why, for the audit trail
     #[arg(long, default_value = "", value_name = "TEXT", hide_default_value = true)]
     reason: String,
@@ -52,6 +57,8 @@ impl Switch {
             operation_id: self.operation_id,
             requested_by: whoami(),
             reason: self.reason,
+            reverse_window_seconds: self.reverse_window_seconds,
+            rollback: false,
         };
         let client = temporal::connect(&self.temporal).await?;
         let handle = temporal::start_switch(&client, &self.temporal.task_queue, &request).await?;
@@ -59,16 +66,25 @@ impl Switch {
         if self.json {
             return print_json(&result);
         }
-        println!("slot {} is active, generation {}", result.new_active_slot_id, result.generation);
-        if !result.previous_active_slot_id.is_empty() {
-            println!("slot {} is deprecated", result.previous_active_slot_id);
-        }
-        if !result.not_announced.is_empty() {
-            println!(
-                "readers of its alias were not pointed at it; repeat the switch to try again: {}",
-                result.not_announced
-            );
-        }
+        print_result(&result);
         Ok(())
+    }
+}
+
+/// Prints what a switch did, in words.
+pub(super) fn print_result(result: &SwitchResult) {
+    println!("slot {} is active, generation {}", result.new_active_slot_id, result.generation);
+    if !result.previous_active_slot_id.is_empty() {
+        let kept = match result.kept_until.as_str() {
+            "" => "not kept for a rollback".to_owned(),
+            until => format!("kept for a rollback until {until}"),
+        };
+        println!("slot {} is deprecated, {kept}", result.previous_active_slot_id);
+    }
+    if !result.not_announced.is_empty() {
+        println!(
+            "readers of its alias were not pointed at it; repeat the switch to try again: {}",
+            result.not_announced
+        );
     }
 }

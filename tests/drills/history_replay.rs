@@ -9,7 +9,7 @@ mod changed_switch;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::{World, WorldOptions};
+use harness::{World, WorldOptions, scheduled, until};
 use proto::v1::{ForkOptions, ForkRequest};
 use serde_json::Value;
 use sync_multiplexer::temporal;
@@ -22,16 +22,27 @@ use temporalio_sdk::workflow_replayer::{
 };
 use workflows::domain::ErrorKind;
 use workflows::fork::ForkWorkflow;
+use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
-use workflows::{fork_workflow_id, switch_workflow_id};
+use workflows::{fork_workflow_id, retire_workflow_id, switch_workflow_id};
 
 use crate::closed_ledger::ClosedLedger;
-use crate::write_log::WriteLog;
+use crate::write_log::{PATIENCE, WriteLog};
 use changed_switch::ChangedSwitch;
 
 /// The ways a journey ends.
-const HISTORIES: [&str; 6] =
-    ["fork_completed", "fork_failed", "fork_cancelled", "fork_continued_as_new", "switch_completed", "switch_refused"];
+const HISTORIES: [&str; 10] = [
+    "fork_completed",
+    "fork_failed",
+    "fork_cancelled",
+    "fork_continued_as_new",
+    "switch_completed",
+    "switch_refused",
+    "rollback_completed",
+    "retire_completed",
+    "retire_refused",
+    "retire_cancelled_too_late",
+];
 
 /// 60 entities, 20 in a segment.
 const SEGMENTS_OF_A_WORLD: u32 = 3;
@@ -49,7 +60,8 @@ fn replayer() -> WorkflowReplayer {
     let options = WorkflowReplayerOptions::new()
         .register_workflow::<ForkWorkflow>()
         .and_then(|options| options.register_workflow::<SwitchWorkflow>())
-        .expect("two workflows with two names");
+        .and_then(|options| options.register_workflow::<RetireWorkflow>())
+        .expect("workflows with names of their own");
     WorkflowReplayer::new(options.build()).expect("a replayer can be made")
 }
 
@@ -168,6 +180,41 @@ async fn a_cancelled_continuation_replays_and_keeps_what_is_there() {
     log.assert_whole().await;
     let surplus = log.surplus_writes().await;
     assert!(surplus <= i64::from(SEGMENTS_OF_A_WORLD) * 8, "more than a batch per lane again: {surplus}");
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_just_rolled_back_and_retired_replays() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let mut slots = Vec::new();
+    for connection in [world.ids.connection_v0, world.ids.connection_v1] {
+        let forked = world.fork(&world.fork_request(connection)).await.expect("the fork completes");
+        world.switch(&world.switch_request(&forked.slot_id)).await.expect("a ready slot can be promoted");
+        slots.push(forked.slot_id);
+    }
+    world.rollback(&world.rollback_request()).await.expect("the slot before is kept");
+    keep(&world, "rollback_completed", &switch_workflow_id(&world.ids.sync_id.to_string()), "").await;
+
+    let left = &slots[1];
+    let refused = world.retire(&world.retire_request(left)).await.expect_err("it is kept for a rollback");
+    assert_eq!(refused.kind(), Some(ErrorKind::Conflict), "{refused}");
+    keep(&world, "retire_refused", &retire_workflow_id(left), "").await;
+    world.end_window(left).await;
+    world.retire(&world.retire_request(left)).await.expect("its window is over");
+    keep(&world, "retire_completed", &retire_workflow_id(left), "").await;
+
+    let slot = world.fork(&world.fork_request(world.ids.connection_v1)).await.expect("the fork completes").slot_id;
+    let held = world.hold_points(&slot).await;
+    let retire = world.start_retire(&world.retire_request(&slot)).await.expect("a retire starts");
+    until("the points are being removed", PATIENCE, async || world.waiting_for_points(&slot).await > 0).await;
+    retire.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    let handle = world.any_workflow(&retire_workflow_id(&slot));
+    until("it goes on", PATIENCE, async || scheduled(&handle, "remove_points").await == 2).await;
+    held.rollback().await.expect("the lock can be given back");
+    assert!(temporal::wait_retire(&retire).await.expect("the retire completes").cancelled_too_late);
+    keep(&world, "retire_cancelled_too_late", &retire_workflow_id(&slot), "").await;
     assert!(worker.stop(), "the worker ends well");
     world.done().await;
 }

@@ -7,6 +7,7 @@
 //! | `temporal_killed` | the Temporal server is killed and started again |
 //! | `postgres_cut` | every connection to Postgres is cut, again and again |
 //! | `unwind` | every step of a fork fails for good: nothing is left, nothing of others is taken |
+//! | `retire_killed` | a worker is killed in the middle of a retire |
 //! | `continue_as_new` | a fork that is longer than one history |
 //! | `history_replay` | recorded histories replay; a changed workflow does not |
 //!
@@ -19,6 +20,7 @@ mod destination_writer_killed;
 mod history_replay;
 mod moments;
 mod postgres_cut;
+mod retire_killed;
 mod sigterm;
 mod temporal_killed;
 mod unwind;

@@ -6,9 +6,11 @@
 
 mod anyone;
 mod embeddings;
+mod ending;
 mod fixture;
 mod handmade;
 pub mod qdrant;
+mod reader;
 pub mod vespa;
 mod wait;
 mod worker;
@@ -18,6 +20,7 @@ pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal
 pub use embeddings::EmbeddingsServer;
 pub use fixture::fixture_path;
 pub use handmade::entity;
+pub use reader::{Answer, Destination, Reader};
 pub use wait::{until, until_some};
 pub use worker::{Worker, syncmux};
 pub use world::{World, WorldOptions, required_env};

@@ -46,6 +46,8 @@ fn command(world: &World, slot: &str) -> FlipCommand {
         operation_id: Uuid::new_v4(),
         requested_by: "a test".to_owned(),
         reason: "a race".to_owned(),
+        reverse_window: std::time::Duration::ZERO,
+        rollback: false,
     }
 }
 

@@ -9,11 +9,12 @@
 )]
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput,
-    CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput,
-    FlipRolesInput, MarkReadyInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, ReplaySegmentInput,
-    ReplaySegmentOutput, SwitchResult, UndoInput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
-    VerifySlotInput,
+    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
+    CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
+    EndOperationInput, FinishDestinationInput, FlipRolesInput, MarkReadyInput, MarkRetiringInput, PlanReplayInput,
+    PlanReplayOutput, PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
+    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, UndoInput, UnmarkRetiringInput,
+    UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult, VerifySlotInput,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
@@ -119,6 +120,36 @@ impl Steps {
         unimplemented!()
     }
 
+    /// Validates a retire, opens the operation's record and lists every blocker. Changes nothing else.
+    #[activity(name = "check_retire")]
+    pub fn check_retire(_: CheckRetireInput) -> Result<CheckRetireOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Keeps everything from promoting or continuing the slot. Undo: `unmark_retiring`.
+    #[activity(name = "mark_retiring")]
+    pub fn mark_retiring(_: MarkRetiringInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Takes the mark back, unless points may be gone.
+    #[activity(name = "unmark_retiring")]
+    pub fn unmark_retiring(_: UnmarkRetiringInput) -> Result<UnmarkRetiringOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Removes the points of a slot that is marked as retiring.
+    #[activity(name = "remove_points")]
+    pub fn remove_points(_: RemovePointsInput) -> Result<RemovePointsOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Removes a cleared slot with all its records in one transaction.
+    #[activity(name = "remove_slot")]
+    pub fn remove_slot(_: RemoveSlotInput) -> Result<RetireResult, ActivityError> {
+        unimplemented!()
+    }
+
     /// Points readers that address the destination by a name of its own at the slot, if it is the active one.
     #[activity(name = "announce_switch")]
     pub fn announce_switch(_: AnnounceSwitchInput) -> Result<Done, ActivityError> {
@@ -129,8 +160,8 @@ impl Steps {
 /// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
 pub mod markers {
     pub use super::steps::{
-        AnnounceSwitch, BeginFork, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan, DropShadow,
-        EndOperation, FinishDestination, FlipRoles, MarkReady, PlanReplay, PrepareDestination, ReplaySegment,
-        ValidateRawStore, VerifySlot,
+        AnnounceSwitch, BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan,
+        DropShadow, EndOperation, FinishDestination, FlipRoles, MarkReady, MarkRetiring, PlanReplay,
+        PrepareDestination, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifySlot,
     };
 }

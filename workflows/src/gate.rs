@@ -1,6 +1,6 @@
 //! Where a workflow stops when it is told to: before every step and every segment.
 
-use temporalio_workflow::WorkflowContext;
+use temporalio_workflow::{WaitConditionOptions, WorkflowCancellationToken, WorkflowContext};
 
 use crate::stop::Stop;
 
@@ -16,4 +16,13 @@ pub(crate) async fn pass<W: Pausable + 'static>(ctx: &WorkflowContext<W>) -> Res
         return Err(Stop::Cancelled);
     }
     if ctx.cancellation_token().is_cancelled() { Err(Stop::Cancelled) } else { Ok(()) }
+}
+
+/// Waits while paused, also when cancelled: for what has gone too far to be taken back.
+pub(crate) async fn pass_whatever_is_cancelled<W: Pausable + 'static>(ctx: &WorkflowContext<W>) {
+    if ctx.state(Pausable::is_paused) {
+        let detached = WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
+        // Only a cancelled token ends the wait otherwise, and nobody has this one.
+        let _ = ctx.wait_condition_with_options(|state: &W| !state.is_paused(), detached).await;
+    }
 }

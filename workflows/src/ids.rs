@@ -11,3 +11,9 @@ pub fn fork_workflow_id(sync_id: &str, destination_connection_id: &str) -> Strin
 pub fn switch_workflow_id(sync_id: &str) -> String {
     format!("switch/{sync_id}")
 }
+
+/// Id of the workflow that removes one slot.
+#[must_use]
+pub fn retire_workflow_id(slot_id: &str) -> String {
+    format!("retire/{slot_id}")
+}

@@ -8,6 +8,9 @@
 //! nothing to undo: before it nothing has changed, after it the switch is done. Repeating a finished switch answers
 //! with the result it had.
 //!
+//! A rollback is a switch whose target is a deprecated slot. It may leave the target open; `check_switch` says what that
+//! means, once, and the flip is asked for exactly that.
+//!
 //! The roles are what counts. Announcing repeats them to a destination that has a name of its own for its readers; when
 //! that fails the switch stands, its result says so, and repeating it announces again.
 
@@ -90,6 +93,7 @@ async fn travel(ctx: &Context) -> Result<SwitchResult, Stop> {
     let operation_id =
         if request.operation_id.is_empty() { ctx.run_id().to_owned() } else { request.operation_id.clone() };
     ctx.state_mut(|state| {
+        operation(&request).clone_into(&mut state.progress.operation);
         state.progress.operation_id.clone_from(&operation_id);
         state.progress.slot_id.clone_from(&request.target_slot_id);
     });
@@ -143,8 +147,10 @@ async fn change(
     ctx.upsert_search_attributes([
         search_attributes::SYNC_ID.value_set(request.sync_id.clone()),
         search_attributes::ORGANIZATION_ID.value_set(request.organization_id.clone()),
-        search_attributes::OPERATION.value_set("switch".to_owned()),
+        search_attributes::OPERATION.value_set(operation(request).to_owned()),
     ]);
+    let request = checked.resolved.as_ref().unwrap_or(request);
+    ctx.state_mut(|state| state.progress.slot_id.clone_from(&request.target_slot_id));
     if let Some(finished) = checked.finished {
         return Ok(finished);
     }
@@ -206,12 +212,17 @@ async fn close_record(
     Ok(())
 }
 
+/// What this is to people.
+fn operation(request: &SwitchRequest) -> &'static str {
+    if request.rollback { "rollback" } else { "switch" }
+}
+
 fn set_phase(ctx: &Context, phase: &str) {
     ctx.state_mut(|state| phase.clone_into(&mut state.progress.phase));
     ctx.upsert_search_attributes([search_attributes::PHASE.value_set(phase.to_owned())]);
     let details = ctx.state(|state| {
         let paused = if state.progress.paused { " (paused)" } else { "" };
-        format!("### switch {phase}{paused}\n\nslot `{}`\n", state.progress.slot_id)
+        format!("### {} {phase}{paused}\n\nslot `{}`\n", state.progress.operation, state.progress.slot_id)
     });
     ctx.set_current_details(details);
 }

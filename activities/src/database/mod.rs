@@ -4,7 +4,7 @@
 //! by constraints in `migrations/` where a constraint can say it, and by one transaction per function where not:
 //!
 //! * every function that takes an id takes the organisation as well, and answers `NotFound` for another one's;
-//! * of the platform's tables only `sync_connection` is ever written: its role, and rows of our own shadows;
+//! * of the platform's tables only `sync_connection` is ever written: its role, and rows of slots that we made;
 //! * whatever changes roles or slots of a sync first locks that sync's row of `sync_state`, so such changes come one
 //!   after the other;
 //! * each function may be repeated with the same input and then changes nothing new.
@@ -12,8 +12,9 @@
 //! SQL is static text with every table under its schema. Errors are classified in [`classify()`](classify::classify), once.
 //!
 //! Start at [`Database`], then [`slots`] and [`shadow`] (a slot's life), [`plans`] and [`segments`] (a replay), [`roles`]
-//! (the flip).
+//! (the flip), [`retire`] (a slot's end).
 
+pub mod active_destination;
 mod binary_copy;
 pub mod classify;
 mod completeness;
@@ -25,6 +26,9 @@ mod migrate;
 pub mod operations;
 pub mod plans;
 pub mod platform;
+pub mod retire;
+mod retire_rules;
+pub mod reverse_window;
 pub mod roles;
 mod scope;
 mod segment_entries;

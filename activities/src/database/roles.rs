@@ -1,8 +1,11 @@
 //! The flip: which slot of a sync is the active one.
 //!
 //! All or nothing, in one transaction under the sync's lock; idempotent by operation id; refused unless the target is a
-//! ready shadow. It leaves exactly one active slot, one more generation, one row in `audit`, and a notification on the
-//! channel [`CHANNEL`] for whoever listens.
+//! ready shadow, or a deprecated slot inside its reverse window. It leaves exactly one active slot, one more generation, one
+//! row in `audit`, a reverse window for the slot that was left, and a notification on the channel [`CHANNEL`] for whoever
+//! listens.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -37,6 +40,19 @@ pub struct FlipCommand {
     pub requested_by: String,
     /// Why.
     pub reason: String,
+    /// How long the slot that becomes deprecated is kept for a rollback, in whole seconds; zero: not at all.
+    pub reverse_window: Duration,
+    /// Whether the target must be a slot that was active before.
+    pub rollback: bool,
+}
+
+/// The slot that was active before the last switch, and the generation at which that is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Predecessor {
+    /// The slot.
+    pub slot_id: Uuid,
+    /// The generation.
+    pub generation: u64,
 }
 
 /// A switch that was made.
@@ -50,6 +66,8 @@ pub struct FlipOutcome {
     pub generation: u64,
     /// When.
     pub switched_at: DateTime<Utc>,
+    /// Until when the slot that was left is kept for a rollback; absent when it is not.
+    pub kept_until: Option<DateTime<Utc>>,
 }
 
 /// A reason why a switch cannot be made, and the way out.
@@ -90,6 +108,31 @@ pub async fn generation(database: &Database, organization_id: Uuid, sync_id: Uui
     Ok(generation.unwrap_or_default().unsigned_abs())
 }
 
+/// The slot that was active before the last switch: where a rollback leads when nobody says where.
+///
+/// # Errors
+/// `NotFound` when the organisation has no such sync; `Conflict` when there was no switch, or no active slot before it.
+pub async fn predecessor(database: &Database, organization_id: Uuid, sync_id: Uuid) -> Result<Predecessor> {
+    let mut connection = database.pool().acquire().await.during("looking for the last switch")?;
+    sync_lock::require_sync(&mut connection, organization_id, sync_id).await?;
+    let last: Option<(Option<Uuid>, i64)> = sqlx::query_as(
+        "SELECT previous_active, generation FROM sync_multiplexer.audit
+         WHERE sync_id = $1 AND organization_id = $2
+         ORDER BY generation DESC LIMIT 1",
+    )
+    .bind(sync_id)
+    .bind(organization_id)
+    .fetch_optional(&mut *connection)
+    .await
+    .during("looking for the last switch")?;
+    let refused = |why: &str| {
+        Error::new(ErrorKind::Conflict, format!("sync {sync_id} {why}, so there is nothing to go back to: name a slot"))
+    };
+    let (previous, generation) = last.ok_or_else(|| refused("was never switched"))?;
+    let slot_id = previous.ok_or_else(|| refused("had no active slot before its last switch"))?;
+    Ok(Predecessor { slot_id, generation: generation.unsigned_abs() })
+}
+
 /// Judges a switch without making it; changes nothing.
 ///
 /// # Errors
@@ -120,8 +163,8 @@ pub async fn check_switch(database: &Database, command: &FlipCommand) -> Result<
 /// Makes the switch, or gives the answer again when it was made.
 ///
 /// # Errors
-/// `NotFound` when the sync of this organisation has no such destination; `Conflict`, with what to do, when the target is
-/// not a ready shadow, an expectation does not hold, or the operation id was another switch. Nothing changed then.
+/// `NotFound` when the sync of this organisation has no such destination; `Conflict`, with what to do, when the target may
+/// not be promoted, an expectation does not hold, or the operation id was another switch. Nothing changed then.
 pub async fn flip(database: &Database, command: &FlipCommand) -> Result<FlipOutcome> {
     const DOING: &str = "flipping the roles";
     let mut transaction = database.pool().begin().await.during(DOING)?;
@@ -138,13 +181,16 @@ pub async fn flip(database: &Database, command: &FlipCommand) -> Result<FlipOutc
     if let Some(slot_id) = previous_active {
         set_role(&mut transaction, command.sync_id, slot_id, "active", "deprecated").await?;
     }
-    set_role(&mut transaction, command.sync_id, command.target_slot_id, "shadow", "active").await?;
-    let generation = record(&mut transaction, command, previous_active).await?;
+    let from = if standing.is_deprecated(command.target_slot_id) { "deprecated" } else { "shadow" };
+    set_role(&mut transaction, command.sync_id, command.target_slot_id, from, "active").await?;
+    let recorded = record(&mut transaction, command, previous_active).await?;
+    move_window(&mut transaction, command, previous_active, recorded.kept_until).await?;
     let outcome = FlipOutcome {
         previous_active,
         new_active: command.target_slot_id,
-        generation: generation.0.unsigned_abs(),
-        switched_at: generation.1,
+        generation: recorded.generation,
+        switched_at: recorded.at,
+        kept_until: recorded.kept_until,
     };
     notify(&mut transaction, command, &outcome).await?;
     transaction.commit().await.during(DOING)?;
@@ -165,11 +211,16 @@ async fn lock_rows(connection: &mut PgConnection, sync_id: Uuid) -> Result<()> {
 async fn standing(connection: &mut PgConnection, command: &FlipCommand, generation: i64) -> Result<Standing> {
     const DOING: &str = "reading the roles";
     let candidates = sqlx::query_as(
-        "SELECT joined.id AS slot_id, joined.role, slot.state
+        "SELECT joined.id AS slot_id, joined.role, slot.state, kept.kept_until, kept.is_open,
+                retirement.operation_id AS retired_by
          FROM public.sync_connection AS joined
          JOIN public.connection ON connection.id = joined.connection_id
          LEFT JOIN sync_multiplexer.slot
                 ON slot.slot_id = joined.id AND slot.sync_id = joined.sync_id AND slot.organization_id = $2
+         LEFT JOIN sync_multiplexer.reverse_window AS kept
+                ON kept.slot_id = joined.id AND kept.organization_id = $2
+         LEFT JOIN sync_multiplexer.retirement
+                ON retirement.slot_id = joined.id AND retirement.organization_id = $2 AND retirement.removed_at IS NULL
          WHERE joined.sync_id = $1 AND connection.integration_type::text = 'DESTINATION'
          ORDER BY joined.id",
     )
@@ -180,7 +231,7 @@ async fn standing(connection: &mut PgConnection, command: &FlipCommand, generati
     .during(DOING)?;
     // Whoever's it is: the id is the key of the table, and the rules refuse one that is not this very switch.
     let by_this_operation = sqlx::query_as(
-        "SELECT sync_id, organization_id, previous_active, new_active, generation, at
+        "SELECT sync_id, organization_id, previous_active, new_active, generation, at, kept_until
          FROM sync_multiplexer.audit WHERE operation_id = $1",
     )
     .bind(command.operation_id)
@@ -188,7 +239,7 @@ async fn standing(connection: &mut PgConnection, command: &FlipCommand, generati
     .await
     .during(DOING)?;
     let last = sqlx::query_as(
-        "SELECT sync_id, organization_id, previous_active, new_active, generation, at
+        "SELECT sync_id, organization_id, previous_active, new_active, generation, at, kept_until
          FROM sync_multiplexer.audit
          WHERE sync_id = $1 AND organization_id = $2
          ORDER BY generation DESC LIMIT 1",
@@ -227,12 +278,21 @@ async fn set_role(
     }
 }
 
-/// Counts the generation up and writes the audit row; returns both.
+/// What the audit row says beyond what was asked for.
+#[derive(sqlx::FromRow)]
+struct Recorded {
+    #[sqlx(try_from = "i64")]
+    generation: u64,
+    at: DateTime<Utc>,
+    kept_until: Option<DateTime<Utc>>,
+}
+
+/// Counts the generation up and writes the audit row.
 async fn record(
     connection: &mut PgConnection,
     command: &FlipCommand,
     previous_active: Option<Uuid>,
-) -> Result<(i64, DateTime<Utc>)> {
+) -> Result<Recorded> {
     sqlx::query_as(
         "WITH state AS (
              UPDATE sync_multiplexer.sync_state SET generation = generation + 1, updated_at = now()
@@ -240,9 +300,12 @@ async fn record(
              RETURNING generation
          )
          INSERT INTO sync_multiplexer.audit
-             (operation_id, organization_id, sync_id, previous_active, new_active, generation, requested_by, reason)
-         SELECT $1, $2, $3, $4, $5, state.generation, $6, $7 FROM state
-         RETURNING generation, at",
+             (operation_id, organization_id, sync_id, previous_active, new_active, generation, requested_by, reason,
+              kept_until)
+         SELECT $1, $2, $3, $4, $5, state.generation, $6, $7,
+                CASE WHEN $4 IS NOT NULL AND $8 > 0 THEN now() + $8 * interval '1 second' END
+         FROM state
+         RETURNING generation, at, kept_until",
     )
     .bind(command.operation_id)
     .bind(command.organization_id)
@@ -251,9 +314,33 @@ async fn record(
     .bind(command.target_slot_id)
     .bind(&command.requested_by)
     .bind(&command.reason)
+    .bind(i64::try_from(command.reverse_window.as_secs()).unwrap_or(i64::MAX))
     .fetch_one(connection)
     .await
     .during("writing the audit row")
+}
+
+/// Opens the window of the slot that was left, and ends that of the slot that is active again.
+async fn move_window(
+    connection: &mut PgConnection,
+    command: &FlipCommand,
+    previous_active: Option<Uuid>,
+    kept_until: Option<DateTime<Utc>>,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE sync_multiplexer.slot
+         SET kept_until = CASE WHEN slot_id = $3 THEN $4 END, updated_at = now()
+         WHERE sync_id = $1 AND organization_id = $2 AND slot_id IN ($3, $5)",
+    )
+    .bind(command.sync_id)
+    .bind(command.organization_id)
+    .bind(previous_active)
+    .bind(kept_until)
+    .bind(command.target_slot_id)
+    .execute(connection)
+    .await
+    .during("moving the reverse window")?;
+    Ok(())
 }
 
 async fn notify(connection: &mut PgConnection, command: &FlipCommand, outcome: &FlipOutcome) -> Result<()> {
@@ -274,8 +361,8 @@ async fn notify(connection: &mut PgConnection, command: &FlipCommand, outcome: &
     Ok(())
 }
 
-/// The refusal of a flip: the first blocker, with what to do.
-fn refusal(blockers: &[Blocker]) -> Error {
+/// A refusal in words: the first blocker, with what to do.
+pub(super) fn refusal(blockers: &[Blocker]) -> Error {
     let Blocker { kind, message, next_step } = &blockers[0];
     Error::new(*kind, format!("{message}: {next_step}"))
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::classify::{During, classify, is_violation_of};
 use super::slots::Role;
-use super::{Database, SlotScope, platform, sync_lock};
+use super::{Database, SlotScope, platform, retire, sync_lock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What to do when two slots of a sync would be in one place.
@@ -71,6 +71,9 @@ pub async fn create(database: &Database, new: &NewShadow) -> Result<Shadow> {
     sync_lock::lock(&mut transaction, scope.organization_id, scope.sync_id).await?;
     platform::destination(&mut transaction, scope.organization_id, new.connection_id).await?;
     let present = present(&mut transaction, scope, new.connection_id).await?;
+    if let Some(present) = &present {
+        retire::require_unmarked(&mut transaction, &SlotScope { slot_id: present.slot_id, ..*scope }).await?;
+    }
     let shadow = present.as_ref().map_or(Ok(Shadow::Created(*scope)), |present| judge(new, present))?;
     let (Shadow::Created(found) | Shadow::Continued(found)) = shadow;
     // A slot that somebody made meanwhile has another id, and maybe another place, of which its maker knows.
@@ -142,7 +145,7 @@ fn judge(new: &NewShadow, present: &Present) -> Result<Shadow> {
         }
         Some(Role::Deprecated) => {
             return Err(conflict(format!(
-                "connection {} is kept for a rollback (slot {slot_id}): fork to another connection",
+                "connection {} is kept for a rollback (slot {slot_id}): retire that slot first, or fork to another connection",
                 new.connection_id
             )));
         }

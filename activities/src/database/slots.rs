@@ -9,8 +9,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::classify::During;
+use super::reverse_window::ReverseWindow;
 use super::text_enum::text_enum;
-use super::{Database, SlotScope, sync_lock};
+use super::{Database, SlotScope, retire, sync_lock};
 use crate::error::{Error, ErrorKind, Result};
 
 text_enum! {
@@ -62,6 +63,10 @@ pub struct Slot {
     pub points: u64,
     /// Entities that could not be written.
     pub dead_letters: u64,
+    /// Until when it is kept for a rollback; absent when it is not deprecated, or was left without a window.
+    pub window: Option<ReverseWindow>,
+    /// The operation that is removing it.
+    pub retired_by: Option<Uuid>,
 }
 
 /// How this product built a slot.
@@ -126,7 +131,7 @@ pub async fn find_by_connection(
 /// Notes that a replay writes to the slot; a slot that was ready is so no longer.
 ///
 /// # Errors
-/// `NotFound` for a slot this product did not build; `Conflict` when it is not a shadow.
+/// `NotFound` for a slot this product did not build; `Conflict` when it is not a shadow, or is being retired.
 pub async fn mark_building(database: &Database, scope: &SlotScope) -> Result<()> {
     let mut transaction = database.pool().begin().await.during("marking the slot")?;
     sync_lock::lock(&mut transaction, scope.organization_id, scope.sync_id).await?;
@@ -210,7 +215,7 @@ async fn lock_shadow(connection: &mut PgConnection, scope: &SlotScope) -> Result
     .bind(scope.slot_id)
     .bind(scope.sync_id)
     .bind(scope.organization_id)
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await
     .during("reading the slot")?;
     let (role, state, ready_plan_id) = row.ok_or_else(|| scope.not_found())?;
@@ -218,6 +223,7 @@ async fn lock_shadow(connection: &mut PgConnection, scope: &SlotScope) -> Result
         let role = role.map_or("without a role", Role::as_str);
         return Err(conflict(format!("slot {} is {role}: only a shadow can be built", scope.slot_id)));
     }
+    retire::require_unmarked(connection, scope).await?;
     Ok((state, ready_plan_id))
 }
 
@@ -238,13 +244,18 @@ async fn read(
                 connection.short_name, joined.role, joined.created_at AT TIME ZONE 'UTC' AS created_at,
                 built.profile, built.profile_name, built.fingerprint, built.place, built.state,
                 built.created_by_operation, built.ready_at, built.embedder_model, ledger.entities, ledger.points,
-                dead_letter.dead_letters
+                dead_letter.dead_letters, kept.kept_until, kept.is_open, retirement.operation_id AS retired_by
          FROM public.sync_connection AS joined
          JOIN public.sync ON sync.id = joined.sync_id
          JOIN public.connection ON connection.id = joined.connection_id
          LEFT JOIN sync_multiplexer.slot AS built
                 ON built.slot_id = joined.id AND built.sync_id = joined.sync_id
                AND built.organization_id = sync.organization_id
+         LEFT JOIN sync_multiplexer.reverse_window AS kept
+                ON kept.slot_id = joined.id AND kept.organization_id = sync.organization_id
+         LEFT JOIN sync_multiplexer.retirement
+                ON retirement.slot_id = joined.id AND retirement.organization_id = sync.organization_id
+               AND retirement.removed_at IS NULL
          CROSS JOIN LATERAL (
              SELECT count(*) AS entities, coalesce(sum(points), 0)::bigint AS points
              FROM sync_multiplexer.ledger WHERE ledger.slot_id = built.slot_id
@@ -293,6 +304,9 @@ struct Row {
     points: u64,
     #[sqlx(try_from = "i64")]
     dead_letters: u64,
+    kept_until: Option<DateTime<Utc>>,
+    is_open: Option<bool>,
+    retired_by: Option<Uuid>,
 }
 
 impl Row {
@@ -326,6 +340,8 @@ impl Row {
             entities: self.entities,
             points: self.points,
             dead_letters: self.dead_letters,
+            window: ReverseWindow::from_columns(self.kept_until, self.is_open),
+            retired_by: self.retired_by,
         }
     }
 }

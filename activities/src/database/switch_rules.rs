@@ -2,10 +2,15 @@
 //!
 //! The dry run and the flip judge by the same function, so a switch that was announced as possible fails only because the
 //! world moved in between.
+//!
+//! A deprecated slot is promoted again only inside its reverse window, and only by a rollback that says so. It was complete when it was left. That nothing which
+//! was written since is missing, is not for these rules to know: it takes following the slot, and a last catch-up behind a
+//! fence. After the window nobody feeds the slot, so going back to it would lose what was written since.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::reverse_window::ReverseWindow;
 use super::roles::{Blocker, FlipCommand, FlipOutcome};
 use super::slots::{Role, SlotState};
 use crate::error::ErrorKind;
@@ -17,6 +22,11 @@ pub(super) struct Candidate {
     pub role: Option<Role>,
     /// Absent when the platform built the slot.
     pub state: Option<SlotState>,
+    /// The columns of its reverse window, when it has one.
+    pub kept_until: Option<DateTime<Utc>>,
+    pub is_open: Option<bool>,
+    /// The operation that is removing it.
+    pub retired_by: Option<Uuid>,
 }
 
 /// A switch that happened.
@@ -29,6 +39,7 @@ pub(super) struct AuditEntry {
     #[sqlx(try_from = "i64")]
     pub generation: u64,
     pub at: DateTime<Utc>,
+    pub kept_until: Option<DateTime<Utc>>,
 }
 
 /// How things stand in the sync.
@@ -46,6 +57,11 @@ impl Standing {
     /// The active slot.
     pub fn active(&self) -> Option<Uuid> {
         self.candidates.iter().find(|slot| slot.role == Some(Role::Active)).map(|slot| slot.slot_id)
+    }
+
+    /// Whether that slot was left by an earlier switch.
+    pub fn is_deprecated(&self, slot_id: Uuid) -> bool {
+        self.candidates.iter().any(|slot| slot.slot_id == slot_id && slot.role == Some(Role::Deprecated))
     }
 }
 
@@ -104,15 +120,42 @@ fn target(command: &FlipCommand, standing: &Standing) -> Option<Blocker> {
             "choose one that `syncmux list` shows",
         ));
     };
+    if let Some(operation_id) = target.retired_by {
+        return Some(blocker(
+            ErrorKind::Conflict,
+            format!("slot {slot_id} is being retired (operation {operation_id})"),
+            "choose another slot",
+        ));
+    }
     let (message, next_step) = match (target.role, target.state) {
+        (Some(Role::Shadow), _) if command.rollback => (
+            format!("slot {slot_id} is a shadow, and a rollback goes to a slot that was active before"),
+            "use `syncmux switch`, or name a deprecated slot",
+        ),
         (Some(Role::Shadow), Some(SlotState::Ready)) => return None,
         (Some(Role::Active), _) => {
             (format!("slot {slot_id} is the active one already"), "nothing to do, or choose another slot")
         }
-        (Some(Role::Deprecated), _) => (
-            format!("slot {slot_id} is deprecated, and promoting a deprecated slot is not supported yet"),
-            "fork to a fresh connection and switch to that shadow",
+        (Some(Role::Deprecated), None) => (
+            format!("slot {slot_id} is deprecated and was made by the platform, so nothing is known of its content"),
+            "fork to another connection and switch to that shadow",
         ),
+        (Some(Role::Deprecated), Some(SlotState::Ready)) => {
+            match ReverseWindow::from_columns(target.kept_until, target.is_open) {
+                Some(window) if window.is_open && command.rollback => return None,
+                // A switch that is repeated late must not turn into a way back.
+                Some(window) if window.is_open => (
+                    format!("slot {slot_id} is deprecated, and going back to it is a rollback"),
+                    "use `syncmux rollback --to`, or choose a shadow",
+                ),
+                Some(window) => {
+                    let ended = window.kept_until.format("%F %T UTC");
+                    (format!("slot {slot_id} is deprecated, and its reverse window ended at {ended}"), FORK_AGAIN)
+                }
+                None => (format!("slot {slot_id} is deprecated and was left without a reverse window"), FORK_AGAIN),
+            }
+        }
+        (Some(Role::Deprecated), Some(state)) => (format!("slot {slot_id} is deprecated and {state}"), FORK_AGAIN),
         (None, _) => (format!("slot {slot_id} has no role"), "run `syncmux migrate`"),
         (Some(Role::Shadow), None) => (
             format!("slot {slot_id} was made by the platform, so nothing is known of its content"),
@@ -127,6 +170,10 @@ fn target(command: &FlipCommand, standing: &Standing) -> Option<Blocker> {
     };
     Some(blocker(ErrorKind::Conflict, message, next_step))
 }
+
+/// The way out when a deprecated slot may lack what was written since it was left.
+const FORK_AGAIN: &str =
+    "fork to another connection, or retire that slot and fork to its connection again; then switch to that shadow";
 
 /// What the caller believed and is not so.
 fn expectations(command: &FlipCommand, standing: &Standing) -> Vec<Blocker> {
@@ -159,6 +206,7 @@ fn outcome(entry: &AuditEntry) -> FlipOutcome {
         new_active: entry.new_active,
         generation: entry.generation,
         switched_at: entry.at,
+        kept_until: entry.kept_until,
     }
 }
 

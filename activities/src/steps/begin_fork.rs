@@ -4,7 +4,7 @@ use proto::v1::{BeginForkInput, BeginForkOutput, ForkOptions, ForkRequest, ForkR
 
 use crate::context::Context;
 use crate::database::operations::{self, NewOperation, OperationKind, OperationState};
-use crate::database::{SlotScope, platform, slots};
+use crate::database::{SlotScope, platform, retire, slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::profile::CompleteProfile;
@@ -28,6 +28,9 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
     let sync = platform::sync(&context.database, organization_id, sync_id).await?;
     let collection_id = collection(&sync)?;
     let existing = slots::find_by_connection(&context.database, organization_id, sync_id, connection_id).await?;
+    if let Some((slot_id, operation_id)) = existing.as_ref().and_then(|slot| Some((slot.slot_id, slot.retired_by?))) {
+        return Err(retire::being_retired(slot_id, operation_id));
+    }
     let slot_id = match existing {
         Some(slot) => slot.slot_id,
         None => ids::uuid("new_slot_id", &input.new_slot_id)?,

@@ -2,6 +2,7 @@
 
 use proto::v1::{Done, UndoInput};
 
+use super::place;
 use crate::context::Context;
 use crate::database::{Role, SlotState, slots};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,17 +29,7 @@ pub(crate) async fn run(context: &Context, input: UndoInput) -> Result<Done> {
         ));
     }
     let destination = OpenSlot::destination(context, scope).await?;
-    // The connection may lead elsewhere since; whatever is there is not ours to remove.
-    if let Some(place) = built.place.filter(|place| *place != destination.place()) {
-        return Err(Error::new(
-            ErrorKind::Conflict,
-            format!(
-                "the connection of slot {} leads to {} now; what was written to {place} stays",
-                scope.slot_id,
-                destination.place()
-            ),
-        ));
-    }
+    place::require_unmoved(scope, built.place.as_deref(), destination.as_ref())?;
     match destination.clear().await {
         Ok(removed) => {
             tracing::info!(slot_id = %scope.slot_id, removed, "undo: the points");

@@ -7,7 +7,8 @@
 //! * of the platform's own slots it is known which layouts they have ([`require_apart_from_the_platform`]);
 //! * whatever else may be, such as one server under two names, shows in the data ([`require_vacant`]).
 //!
-//! All are asked before an undo is registered that clears.
+//! All are asked before an undo is registered that clears. What clears asks whether the slot is still where it was written
+//! ([`require_unmoved`]).
 //!
 //! [`shadow`]: crate::database::shadow
 
@@ -84,4 +85,19 @@ pub(super) async fn require_vacant(destination: &dyn Destination) -> Result<()> 
             destination.place()
         ),
     ))
+}
+
+/// Refuses to clear a slot whose connection leads elsewhere since: whatever is there is not ours to remove.
+pub(super) fn require_unmoved(scope: SlotScope, written_to: Option<&str>, destination: &dyn Destination) -> Result<()> {
+    let place = destination.place();
+    match written_to {
+        Some(written_to) if written_to != place => Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "the connection of slot {} leads to {place} now; what was written to {written_to} stays",
+                scope.slot_id
+            ),
+        )),
+        _ => Ok(()),
+    }
 }

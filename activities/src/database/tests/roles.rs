@@ -12,7 +12,7 @@ use crate::database::slots;
 use crate::error::ErrorKind;
 
 /// The refusal of a flip, which changes nothing and is what the dry run announces.
-async fn refused(world: &World, command: &FlipCommand) -> String {
+pub(super) async fn refused(world: &World, command: &FlipCommand) -> String {
     let before = world.everything().await;
     let check = roles::check_switch(world.database(), command).await.unwrap();
     assert_eq!(check.finished, None);

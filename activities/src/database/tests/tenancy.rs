@@ -6,10 +6,14 @@ use uuid::Uuid;
 
 use super::world::{World, accepted, listing};
 use crate::database::operations::{self, NewOperation, OperationKind, Outcome};
+use crate::database::retire::{self, Unmarked};
 use crate::database::roles::FlipCommand;
 use crate::database::segments::{self, BatchRecord};
 use crate::database::shadow::{self, NewShadow};
-use crate::database::{SlotScope, dead_letters, donors, ledger, plans, platform, roles, slots, verifications};
+use crate::database::{
+    SlotScope, active_destination, dead_letters, donors, ledger, plans, platform, reverse_window, roles, slots,
+    verifications,
+};
 use crate::error::{ErrorKind, Result};
 
 /// What a call answered, whatever it would have returned.
@@ -38,6 +42,11 @@ async fn a_stranger_finds_nothing() {
     let built = slots::get(world.database(), &own).await.unwrap();
     let made_by = built.built.unwrap().created_by_operation;
 
+    let doomed = world.shadow().await;
+    let marked = world.retire(doomed);
+    retire::mark(world.database(), &marked).await.unwrap();
+    let marked = marked.operation_id;
+
     let before = world.everything().await;
     let (db, stranger, sync_id) = (world.database(), world.stranger_id, world.sync_id);
     // The stranger's own sync with our slot is as little a way in as our sync with the stranger's id.
@@ -49,7 +58,9 @@ async fn a_stranger_finds_nothing() {
         let shadow = NewShadow { scope, ..world.new_shadow(built.connection_id) };
         let batch = BatchRecord { next_index: 1, accepted: vec![accepted("a.json", 1)], ..Default::default() };
         let result = json!({});
+        let retire = world.retire(scope);
         let calls = [
+            ("retire::mark", retire::mark(db, &retire).map(kind).boxed()),
             ("slots::get", slots::get(db, &scope).map(kind).boxed()),
             ("slots::mark_building", slots::mark_building(db, &scope).map(kind).boxed()),
             ("slots::mark_ready", slots::mark_ready(db, &scope, plan_id).map(kind).boxed()),
@@ -76,6 +87,16 @@ async fn a_stranger_finds_nothing() {
         for (name, call) in calls {
             assert_eq!(call.await, Some(ErrorKind::NotFound), "{name}");
         }
+        for outcome in [
+            retire::of(db, &scope, marked).map(kind).boxed(),
+            retire::begin_clearing(db, &scope, marked, 1).map(kind).boxed(),
+            retire::note_cleared(db, &scope, marked, 1).map(kind).boxed(),
+        ] {
+            assert_eq!(outcome.await, Some(ErrorKind::Conflict), "the mark is another organisation's");
+        }
+        assert!(retire::remove_slot(db, &scope, marked).await.is_err());
+        assert_eq!(retire::unmark(db, &scope, marked).await.unwrap(), Unmarked::AsItWas, "there is none of theirs");
+        assert_eq!(reverse_window::of(db, &scope).await.unwrap(), None);
         // The undo of a slot that is not there is no error, and no effect.
         assert!(!matches!(shadow::drop_shadow(db, &scope, made_by).await, Ok(true)));
         let flip = FlipCommand { organization_id: stranger, sync_id: scope.sync_id, ..world.flip_to(own.slot_id) };
@@ -106,6 +127,8 @@ async fn a_stranger_finds_nothing() {
         ("operations::list", operations::list(db, stranger, Some(sync_id), 1).map(kind).boxed()),
         ("roles::check_switch", roles::check_switch(db, &flip).map(kind).boxed()),
         ("roles::generation", roles::generation(db, stranger, sync_id).map(kind).boxed()),
+        ("roles::predecessor", roles::predecessor(db, stranger, sync_id).map(kind).boxed()),
+        ("active_destination::resolve", active_destination::resolve(db, stranger, sync_id).map(kind).boxed()),
     ];
     for (name, call) in calls {
         assert_eq!(call.await, Some(ErrorKind::NotFound), "{name}");

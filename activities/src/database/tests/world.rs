@@ -1,11 +1,14 @@
 //! A platform with one organisation, one sync and some connections, and a stranger's organisation beside it.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::database::retire::RetireCommand;
 use crate::database::segments::BatchRecord;
 use crate::database::shadow::{self, NewShadow, Shadow};
 use crate::database::test_database::TestDatabase;
@@ -118,6 +121,29 @@ impl World {
             operation_id: Uuid::now_v7(),
             requested_by: "tester".into(),
             reason: "test".into(),
+            reverse_window: Duration::from_secs(3600),
+            rollback: false,
+        }
+    }
+
+    pub fn retire(&self, scope: SlotScope) -> RetireCommand {
+        RetireCommand {
+            scope,
+            force: false,
+            operation_id: Uuid::now_v7(),
+            workflow_id: format!("retire/{}", scope.slot_id),
+            requested_by: "tester".into(),
+            reason: String::new(),
+        }
+    }
+
+    /// Lets the reverse window of a slot end a second ago.
+    pub async fn end_window(&self, slot_id: Uuid) {
+        for statement in [
+            "UPDATE sync_multiplexer.slot SET kept_until = now() - interval '1 second' WHERE slot_id = $1",
+            "UPDATE sync_multiplexer.audit SET kept_until = now() - interval '1 second' WHERE previous_active = $1",
+        ] {
+            sqlx::query(statement).bind(slot_id).execute(self.pool()).await.unwrap();
         }
     }
 
@@ -143,6 +169,7 @@ impl World {
                  (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.ledger t) AS y (x)),
                  (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.dead_letter t) AS y (x)),
                  (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.verification t) AS y (x)),
+                 (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.retirement t) AS y (x)),
                  (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.audit t) AS y (x))))",
         )
         .fetch_one(self.pool())

@@ -1,0 +1,36 @@
+//! `remove_points`: removes the points of a slot that is marked as retiring, and nothing else.
+//!
+//! The points are counted first. So a destination that is away, refuses us, or is another one since, is found out before the
+//! point of no return.
+
+use proto::v1::{RemovePointsInput, RemovePointsOutput};
+
+use super::{phase, place};
+use crate::context::Context;
+use crate::database::{retire, slots};
+use crate::error::{ErrorKind, Result};
+use crate::ids;
+use crate::replay::OpenSlot;
+
+pub(crate) async fn run(context: &Context, input: RemovePointsInput) -> Result<RemovePointsOutput> {
+    let scope = ids::scope(input.slot.as_ref())?;
+    let operation_id = ids::operation(input.slot.as_ref())?;
+    phase::enter(context, input.slot.as_ref(), "clear").await?;
+    let marked = retire::of(&context.database, &scope, operation_id).await?;
+    if marked.removed_at.is_some() {
+        return Ok(RemovePointsOutput { points_removed: marked.points });
+    }
+    let written_to = slots::get(&context.database, &scope).await?.built.and_then(|built| built.place);
+    let destination = OpenSlot::destination(context, scope).await?;
+    place::require_unmoved(scope, written_to.as_deref(), destination.as_ref())?;
+    let points = match destination.count().await {
+        // Nothing was ever built there, or it is cleared already.
+        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        counted => counted?,
+    };
+    retire::begin_clearing(&context.database, &scope, operation_id, points).await?;
+    let removed = destination.clear().await?;
+    let noted = retire::note_cleared(&context.database, &scope, operation_id, removed).await?;
+    tracing::info!(slot_id = %scope.slot_id, points = noted.points, "retire: the points are gone");
+    Ok(RemovePointsOutput { points_removed: noted.points })
+}

@@ -16,6 +16,12 @@ pub(crate) async fn search(context: &Context, scope: SlotScope, question: &str, 
         Some(Err(failure)) => return Err(Error::new(ErrorKind::InvalidInput, format!("the question: {failure}"))),
         None => return Err(Error::new(ErrorKind::Internal, "the embedder answered no vector for the question")),
     };
-    let query = Query { dense, sparse: sparse::query_vector(question), mode: SearchMode::Hybrid, limit };
+    let query = Query {
+        text: question.to_owned(),
+        dense,
+        sparse: sparse::query_vector(question),
+        mode: SearchMode::Hybrid,
+        limit,
+    };
     slot.destination.search(&query).await
 }

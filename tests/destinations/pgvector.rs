@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use activities::destinations::pgvector::{Pgvector, PgvectorPools, PgvectorSettings, PoolLimits, stored_text};
+use activities::destinations::pgvector::{Pgvector, PgvectorPools, PgvectorSettings, PoolLimits};
 use activities::destinations::{Destination, EntityDocument, EntityRef, Query, Scope, SearchMode, SparseVector};
 use activities::error::ErrorKind;
 use async_trait::async_trait;
@@ -198,7 +198,7 @@ async fn u_0000_in_a_text_is_replaced_and_the_payload_keeps_it() {
     assert_eq!(slot.upsert(&[document.clone()]).await.expect("upsert").rejected, []);
     let stored = slot.read(&[document.entity.clone()]).await.expect("read");
     assert_eq!(stored[0].chunks[0].text, "a\u{fffd}b");
-    assert_eq!(stored[0].chunks[0].text, stored_text("a\0b"));
+    assert_eq!(stored[0].chunks[0].text, slot.stored_text("a\0b"));
     let payload = format!("SELECT payload::text FROM {}", table(&scope));
     let payload: String =
         sqlx::query_scalar(AssertSqlSafe(payload)).fetch_one(&mut database.connection().await).await.expect("payload");
@@ -309,7 +309,13 @@ async fn every_distance_scores_higher_for_nearer() {
             slot.upsert(&documents).await.expect("upsert");
             slot.finish().await.expect("finish");
             let dense = vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-            let query = Query { dense, sparse: SparseVector::default(), mode: SearchMode::Dense, limit: 4 };
+            let query = Query {
+                text: String::new(),
+                dense,
+                sparse: SparseVector::default(),
+                mode: SearchMode::Dense,
+                limit: 4,
+            };
             let hits = slot.search(&query).await.expect("search");
             assert_eq!(hits[0].entity.0, best, "{hits:?}");
             assert!((hits[0].score - score).abs() < 1e-6, "{hits:?}");

@@ -114,7 +114,9 @@ pub struct StoredChunk {
 /// A search.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// Vector of the query text.
+    /// The query text, for a destination that matches words itself.
+    pub text: String,
+    /// Vector of the query text. Empty when the mode needs none.
     pub dense: Vec<f32>,
     /// BM25 vector of the query text.
     pub sparse: SparseVector,

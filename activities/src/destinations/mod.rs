@@ -17,6 +17,8 @@ pub use document::{
 };
 pub use validate::validate;
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
@@ -79,6 +81,12 @@ pub trait Destination: Send + Sync {
 
     /// How a dense vector comes back from [`Self::read`].
     fn dense_fidelity(&self) -> DenseFidelity;
+
+    /// How [`Self::read`] gives `text` back, where the destination cannot hold every text as it is. Verification compares
+    /// with this.
+    fn stored_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        Cow::Borrowed(text)
+    }
 
     /// Whether dense vectors are compared by their direction alone, so that their length does not matter.
     fn compares_directions(&self) -> bool;

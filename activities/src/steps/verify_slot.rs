@@ -3,6 +3,7 @@
 //!
 //! Both sides come in byte order of the entity id, so the comparison is a merge that holds one entity of each.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -155,9 +156,8 @@ impl Verification {
                 // Changed or gone since it was replayed: a live write, which catch-up carries over.
                 let Some(expected) = expected else { continue };
                 self.result.sampled += 1;
-                if let Some(difference) =
-                    difference(&expected.content_hash, &expected.chunks, stored.get(&row.entity_id))
-                {
+                let texts: Vec<_> = expected.chunks.iter().map(|text| slot.destination.stored_text(text)).collect();
+                if let Some(difference) = difference(&expected.content_hash, &texts, stored.get(&row.entity_id)) {
                     self.result.sample_differences += 1;
                     self.example(format!("entity {:?} {difference}", row.entity_id));
                 }
@@ -167,17 +167,18 @@ impl Verification {
     }
 }
 
-fn difference(content_hash: &str, chunks: &[String], stored: Option<&StoredEntity>) -> Option<String> {
+/// `texts` are those of the chunks, in the form in which the destination holds them.
+fn difference(content_hash: &str, texts: &[Cow<'_, str>], stored: Option<&StoredEntity>) -> Option<String> {
     let Some(stored) = stored else {
-        return (!chunks.is_empty()).then(|| "is not in the destination".to_owned());
+        return (!texts.is_empty()).then(|| "is not in the destination".to_owned());
     };
-    if stored.chunks.len() != chunks.len() {
-        return Some(format!("has {} chunks instead of {}", stored.chunks.len(), chunks.len()));
+    if stored.chunks.len() != texts.len() {
+        return Some(format!("has {} chunks instead of {}", stored.chunks.len(), texts.len()));
     }
     if stored.content_hash != content_hash {
         return Some("was written from other content".to_owned());
     }
-    let differing = stored.chunks.iter().zip(chunks).position(|(stored, text)| stored.text != *text);
+    let differing = stored.chunks.iter().zip(texts).position(|(stored, text)| stored.text != *text);
     differing.map(|index| format!("has another text in chunk {index}"))
 }
 
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_difference_is_seen() {
-        let texts = ["a".to_owned(), "b".to_owned()];
+        let texts = ["a", "b"].map(Cow::Borrowed);
         assert_eq!(difference("h", &texts, Some(&stored("h", &["a", "b"]))), None);
         assert_eq!(difference("h", &[], None), None, "an entity without text has no points");
         for (other, words) in [

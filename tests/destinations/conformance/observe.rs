@@ -1,5 +1,6 @@
 //! What is asked of a slot after writing, through every method that reads.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -46,8 +47,10 @@ pub(crate) async fn assert_holds(world: &dyn World, slot: &dyn Destination, docu
     for entity in &stored {
         let document = expected[&entity.entity];
         assert_eq!(entity.content_hash, document.content_hash, "hash of {:?}", entity.entity);
-        let texts: Vec<(u32, &str)> = entity.chunks.iter().map(|chunk| (chunk.index, chunk.text.as_str())).collect();
-        let wanted: Vec<(u32, &str)> = document.chunks.iter().map(|chunk| (chunk.index, chunk.text.as_str())).collect();
+        let texts: Vec<(u32, Cow<'_, str>)> =
+            entity.chunks.iter().map(|chunk| (chunk.index, Cow::Borrowed(chunk.text.as_str()))).collect();
+        let wanted: Vec<(u32, Cow<'_, str>)> =
+            document.chunks.iter().map(|chunk| (chunk.index, slot.stored_text(&chunk.text))).collect();
         assert_eq!(texts, wanted, "chunks of {:?}", entity.entity);
         for (chunk, wanted) in entity.chunks.iter().zip(&document.chunks) {
             assert_eq!(chunk.dense.len(), wanted.dense.len());
@@ -76,7 +79,7 @@ pub(crate) async fn found(
     limit: u32,
 ) -> Vec<Hit> {
     let sparse = SparseVector { indices: tokens.to_vec(), values: vec![1.0; tokens.len()] };
-    let hits = slot.search(&Query { dense, sparse, mode, limit }).await.expect("search");
+    let hits = slot.search(&Query { text: String::new(), dense, sparse, mode, limit }).await.expect("search");
     assert!(hits.len() <= limit as usize, "no more than asked for");
     assert!(hits.windows(2).all(|pair| pair[0].score >= pair[1].score), "best first: {hits:?}");
     hits

@@ -116,6 +116,7 @@ pub(crate) async fn hostile_texts_round_trip(world: &dyn World) {
         "{\"a\":[1]}",
         "\u{1f980} é e\u{301}",
         "\u{1}\u{1b}\u{7f}\u{85}\u{2028}",
+        "a\0b",
     ];
     let documents: Vec<_> = texts
         .iter()

@@ -52,7 +52,13 @@ pub(crate) async fn rare_words_weigh_more(world: &dyn World) {
 
 pub(crate) async fn an_unfit_query_is_invalid_input(world: &dyn World) {
     let slot = ready(world, &scope()).await;
-    let good = Query { dense: axis(0), sparse: SparseVector::default(), mode: SearchMode::Hybrid, limit: 5 };
+    let good = Query {
+        text: String::new(),
+        dense: axis(0),
+        sparse: SparseVector::default(),
+        mode: SearchMode::Hybrid,
+        limit: 5,
+    };
     let lonely = SparseVector { indices: vec![1], values: vec![] };
     for bad in [
         Query { dense: vec![1.0; 3], ..good.clone() },

@@ -19,5 +19,4 @@ mod service;
 
 pub use config::{Distance, HnswSettings, PgvectorSettings, VectorType};
 pub use pool::{PgvectorPools, PoolLimits};
-pub use request_builder::stored_text;
 pub use service::Pgvector;

@@ -153,8 +153,7 @@ impl Statements {
 /// The text of a chunk as this destination stores it: Postgres has no U+0000 in `text`, so U+FFFD stands for it.
 ///
 /// The payload is JSON and keeps the original as `\u0000`.
-#[must_use]
-pub fn stored_text(text: &str) -> Cow<'_, str> {
+pub(super) fn stored_text(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 

@@ -1,5 +1,7 @@
 //! The destination itself: each method is one transaction, or one that can be repeated.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use secrecy::SecretString;
@@ -10,7 +12,7 @@ use super::classify::{classify, is_data_error, sqlstate};
 use super::config::{Distance, PgvectorSettings, VectorType};
 use super::pool::{PgvectorPools, PoolLimits};
 use super::prepare;
-use super::request_builder::{PointRows, Statements, latest, refuse, saturate};
+use super::request_builder::{PointRows, Statements, latest, refuse, saturate, stored_text};
 use super::schema::{Marker, Table};
 use super::search::{self, SearchStatements};
 use crate::destinations::{
@@ -281,6 +283,10 @@ impl Destination for Pgvector {
             VectorType::Vector => DenseFidelity::Exact,
             VectorType::Halfvec => DenseFidelity::Rounded,
         }
+    }
+
+    fn stored_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        stored_text(text)
     }
 
     fn compares_directions(&self) -> bool {

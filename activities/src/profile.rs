@@ -6,6 +6,7 @@ use proto::v1::vespa_layout::Documents;
 use proto::v1::{Chunker, Embedder, Hnsw, PgvectorLayout, Profile, StaticTable};
 use sha2::{Digest, Sha256};
 
+use crate::embedding::EmbedderSettings;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A profile with every default written out, and its fingerprint.
@@ -28,11 +29,13 @@ impl CompleteProfile {
         if profile.name.len() > 64 {
             return Err(invalid("profile.name is longer than 64 bytes"));
         }
-        let chunker = profile.chunker.get_or_insert_with(Chunker::default);
-        if chunker.max_tokens == 0 {
-            chunker.max_tokens = 512;
+        match intake(&profile) {
+            Intake::Chunks => {
+                complete_chunker(profile.chunker.get_or_insert_with(Chunker::default));
+                complete_embedder(profile.embedder.get_or_insert_with(Embedder::default))?;
+            }
+            Intake::WholeEntities => refuse_what_the_destination_does(&profile)?,
         }
-        complete_embedder(profile.embedder.get_or_insert_with(Embedder::default))?;
         match &mut profile.destination {
             Some(Destination::Pgvector(layout)) => complete_pgvector(layout),
             Some(Destination::Qdrant(_) | Destination::Vespa(_)) => {}
@@ -83,9 +86,21 @@ impl CompleteProfile {
     /// What the destination is given.
     #[must_use]
     pub fn intake(&self) -> Intake {
-        match &self.profile.destination {
-            Some(Destination::Vespa(layout)) if layout.documents() == Documents::RawEntity => Intake::WholeEntities,
-            _ => Intake::Chunks,
+        intake(&self.profile)
+    }
+
+    /// Length of the dense vectors that are written; 0 when the destination embeds texts itself.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the embedder's settings are out of range.
+    pub fn dimensions(&self) -> Result<u32> {
+        match self.intake() {
+            Intake::Chunks => {
+                let dimensions = EmbedderSettings::from_profile(self.profile.embedder.as_ref())?.dimensions();
+                u32::try_from(dimensions).map_err(|_| invalid("the embedder's vectors are too long"))
+            }
+            Intake::WholeEntities => Ok(0),
         }
     }
 }
@@ -97,6 +112,34 @@ pub enum Intake {
     Chunks,
     /// The whole text, which the destination cuts and embeds itself.
     WholeEntities,
+}
+
+fn intake(profile: &Profile) -> Intake {
+    match &profile.destination {
+        Some(Destination::Vespa(layout)) if layout.documents() == Documents::RawEntity => Intake::WholeEntities,
+        _ => Intake::Chunks,
+    }
+}
+
+/// Settings that would change nothing are a misunderstanding, and would make equal slots look different.
+fn refuse_what_the_destination_does(profile: &Profile) -> Result<()> {
+    for (given, field, does) in
+        [(profile.chunker.is_some(), "chunker", "cuts"), (profile.embedder.is_some(), "embedder", "embeds")]
+    {
+        if given {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("profile.{field} must be left out: with this layout the destination {does} texts itself"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn complete_chunker(chunker: &mut Chunker) {
+    if chunker.max_tokens == 0 {
+        chunker.max_tokens = 512;
+    }
 }
 
 fn complete_embedder(embedder: &mut Embedder) -> Result<()> {
@@ -166,6 +209,8 @@ fn invalid(message: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proto::v1::VespaLayout;
+
     use super::*;
 
     fn minimal() -> Profile {
@@ -186,6 +231,35 @@ mod tests {
         let plain = CompleteProfile::new(Some(minimal())).unwrap();
         let chunked = Profile { chunker: Some(Chunker { max_tokens: 256, overlap_tokens: 0 }), ..minimal() };
         assert_ne!(CompleteProfile::new(Some(chunked)).unwrap().fingerprint, plain.fingerprint);
+    }
+
+    fn whole_entities() -> Profile {
+        let layout = VespaLayout { documents: Documents::RawEntity.into(), ..VespaLayout::default() };
+        Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() }
+    }
+
+    #[test]
+    fn whole_entities_need_no_chunker_and_no_embedder_and_take_none() {
+        let profile = CompleteProfile::new(Some(whole_entities())).unwrap();
+        assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::WholeEntities, 0));
+        assert_eq!((&profile.profile.chunker, &profile.profile.embedder), (&None, &None));
+        assert_eq!(CompleteProfile::from_stored(&profile.to_stored().unwrap()).unwrap(), profile);
+
+        let chunker = Profile { chunker: Some(Chunker::default()), ..whole_entities() };
+        let embedder = Profile { embedder: Some(Embedder::default()), ..whole_entities() };
+        for (profile, words) in [(chunker, "chunker must be left out"), (embedder, "the destination embeds")] {
+            let refused = CompleteProfile::new(Some(profile)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            assert!(refused.message().contains(words), "{refused}");
+        }
+    }
+
+    #[test]
+    fn chunks_of_vespa_are_chunks_as_anywhere() {
+        let layout = VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() };
+        let profile = Profile { destination: Some(Destination::Vespa(layout)), ..Profile::default() };
+        let profile = CompleteProfile::new(Some(profile)).unwrap();
+        assert_eq!((profile.intake(), profile.dimensions().unwrap()), (Intake::Chunks, 256));
     }
 
     #[test]

@@ -111,6 +111,7 @@ pub(crate) fn print_result(result: &ForkResult) {
         "{} listed, {} unchanged, {} written as {} points, {} without text, {} dead letters",
         result.listed, result.unchanged, result.entities, result.points, result.textless, result.dead_letter_count
     );
+    println!("{} chunks embedded, {} reused", result.chunks_embedded, result.chunks_reused);
     for letter in &result.dead_letters {
         println!("  dead letter  {}  {}: {} ({})", letter.object_key, letter.stage, letter.message, letter.kind);
     }

@@ -180,6 +180,7 @@ impl Demo {
             "{} entities became {} points in {seconds:.1} s; {} without text, {} dead letters",
             result.entities, result.points, result.textless, result.dead_letter_count
         ));
+        note(&format!("{} chunks embedded, {} reused from another slot", result.chunks_embedded, result.chunks_reused));
         for gap in &result.gaps {
             note(&format!("gap: {} ({})", gap.what, gap.count));
         }

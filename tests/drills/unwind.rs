@@ -228,6 +228,7 @@ async fn every_undo_may_come_twice_or_without_its_step() {
         profile: serde_json::json!({}),
         profile_name: "a drill".to_owned(),
         fingerprint: "f".repeat(64),
+        embedder_model: None,
         operation_id,
     };
     for _ in 0..2 {

@@ -33,13 +33,15 @@ pub(crate) fn table(progress: &Progress) -> String {
     };
     format!(
         "### {} {}{paused}\n\n| | |\n|---|---|\n| entities | {} of {} ({percent} %) |\n| rate | {:.0} entities/s |\n\
-         | time left | {eta} |\n| points | {} |\n| segments | {} of {}, {} in flight |\n| dead letters | {} |\n",
+         | time left | {eta} |\n| points | {} |\n| chunks | {} embedded, {} reused |\n| segments | {} of {}, {} in flight |\n| dead letters | {} |\n",
         progress.operation,
         progress.phase,
         progress.entities_done,
         progress.entities_total,
         progress.entities_per_second,
         progress.points,
+        progress.chunks_embedded,
+        progress.chunks_reused,
         progress.segments_done,
         progress.segments_total,
         progress.segments_in_flight,

@@ -19,6 +19,7 @@ pub mod classify;
 mod completeness;
 mod connect;
 pub mod dead_letters;
+pub mod donors;
 pub mod ledger;
 mod migrate;
 pub mod operations;

@@ -54,6 +54,12 @@ pub struct Counters {
     /// Listed when the plan was made and gone when their turn came.
     #[sqlx(try_from = "i64")]
     pub vanished: u64,
+    /// Chunks whose dense vector was made by the embedder.
+    #[sqlx(try_from = "i64")]
+    pub chunks_embedded: u64,
+    /// Chunks whose dense vector was copied from another slot of the sync.
+    #[sqlx(try_from = "i64")]
+    pub chunks_reused: u64,
 }
 
 /// What became of the entries from one cursor to the next. Each of them is in exactly one of the three.
@@ -67,6 +73,10 @@ pub struct BatchRecord {
     pub dead_letters: Vec<NewDeadLetter>,
     /// Number of objects that are no longer in the raw store. Their ledger rows stay, for catch-up to judge.
     pub vanished: u32,
+    /// Chunks whose dense vector was made by the embedder.
+    pub chunks_embedded: u64,
+    /// Chunks whose dense vector was copied from another slot of the sync.
+    pub chunks_reused: u64,
     /// Things noticed that stop nothing, with how often: no converter for a file type, an unknown class.
     pub gaps: BTreeMap<String, u64>,
 }
@@ -138,7 +148,8 @@ pub async fn claim(
            AND plan.plan_id = segment.plan_id AND plan.organization_id = segment.organization_id
            AND plan.slot_id = $3 AND plan.sync_id = $4 AND plan.organization_id = $5
          RETURNING segment.entries, segment.entry_count, segment.next_index, segment.claim, segment.entities,
-                   segment.points, segment.textless, segment.dead_letters, segment.vanished",
+                   segment.points, segment.textless, segment.dead_letters, segment.vanished,
+                   segment.chunks_embedded, segment.chunks_reused",
     )
     .bind(plan_id)
     .bind(i64::from(segment_no))
@@ -159,7 +170,8 @@ pub async fn claim(
 pub async fn read(database: &Database, scope: &SlotScope, plan_id: Uuid, segment_no: u32) -> Result<Segment> {
     let row: Option<SegmentRow> = sqlx::query_as(
         "SELECT segment.entries, segment.entry_count, segment.next_index, segment.claim, segment.entities,
-                segment.points, segment.textless, segment.dead_letters, segment.vanished
+                segment.points, segment.textless, segment.dead_letters, segment.vanished, segment.chunks_embedded,
+                segment.chunks_reused
          FROM sync_multiplexer.segment
          JOIN sync_multiplexer.plan USING (plan_id, organization_id)
          WHERE plan_id = $1 AND segment.segment_no = $2
@@ -254,7 +266,9 @@ pub async fn totals(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Re
                     coalesce(sum(points), 0)::bigint AS points,
                     coalesce(sum(textless), 0)::bigint AS textless,
                     coalesce(sum(dead_letters), 0)::bigint AS dead_letters,
-                    coalesce(sum(segment.vanished), 0)::bigint AS vanished
+                    coalesce(sum(segment.vanished), 0)::bigint AS vanished,
+                    coalesce(sum(chunks_embedded), 0)::bigint AS chunks_embedded,
+                    coalesce(sum(chunks_reused), 0)::bigint AS chunks_reused
              FROM sync_multiplexer.segment
              WHERE segment.plan_id = plan.plan_id
          ) AS done
@@ -320,12 +334,14 @@ async fn advance(connection: &mut PgConnection, plan_id: Uuid, segment_no: u32, 
     let points: i64 = batch.accepted.iter().map(|row| i64::from(row.points)).sum();
     let textless = batch.accepted.iter().filter(|row| row.points == 0).count();
     let bigint = |count: usize| i64::try_from(count).expect("a batch fits in memory");
+    let chunks = |count: u64| i64::try_from(count).expect("the chunks of a batch fit in memory");
     sqlx::query(
         "UPDATE sync_multiplexer.segment
          SET next_index = $3,
              state = CASE WHEN $3 = entry_count THEN 'done' ELSE 'running' END,
              entities = entities + $4, points = points + $5, textless = textless + $6,
              dead_letters = dead_letters + $7, vanished = vanished + $8,
+             chunks_embedded = chunks_embedded + $10, chunks_reused = chunks_reused + $11,
              gaps = (SELECT coalesce(jsonb_object_agg(what, times), '{}')
                      FROM (SELECT key AS what, sum(value::bigint) AS times
                            FROM (SELECT * FROM jsonb_each_text(segment.gaps)
@@ -343,6 +359,8 @@ async fn advance(connection: &mut PgConnection, plan_id: Uuid, segment_no: u32, 
     .bind(bigint(batch.dead_letters.len()))
     .bind(i64::from(batch.vanished))
     .bind(Json(storable_gaps(&batch.gaps)))
+    .bind(chunks(batch.chunks_embedded))
+    .bind(chunks(batch.chunks_reused))
     .execute(connection)
     .await
     .during("moving the cursor")?;

@@ -26,6 +26,8 @@ pub struct NewShadow {
     pub profile_name: String,
     /// Fingerprint of the profile: equal for equal settings.
     pub fingerprint: String,
+    /// Identity of the model that will make its vectors; absent when the destination embeds texts itself.
+    pub embedder_model: Option<String>,
     /// The operation that asks; only its undo may remove the slot.
     pub operation_id: Uuid,
 }
@@ -46,6 +48,7 @@ struct Present {
     role: Option<Role>,
     fingerprint: Option<String>,
     profile_name: Option<String>,
+    embedder_model: Option<String>,
     created_by_operation: Option<Uuid>,
 }
 
@@ -146,13 +149,23 @@ fn judge(new: &NewShadow, present: &Present) -> Result<Shadow> {
             present.profile_name.as_deref().unwrap_or_default(),
         )));
     }
+    // The same name in the profile, but not the same model behind it.
+    if let (Some(there), Some(here)) = (&present.embedder_model, &new.embedder_model)
+        && there != here
+    {
+        return Err(conflict(format!(
+            "slot {slot_id} of this connection holds vectors of the model {there}, but this worker has {here}: give the \
+             workers the model it was built with, or fork to another connection"
+        )));
+    }
     let found = SlotScope { slot_id, ..new.scope };
     Ok(if operation_id == new.operation_id { Shadow::Created(found) } else { Shadow::Continued(found) })
 }
 
 async fn present(connection: &mut PgConnection, scope: &SlotScope, connection_id: Uuid) -> Result<Option<Present>> {
     sqlx::query_as(
-        "SELECT joined.id AS slot_id, joined.role, slot.fingerprint, slot.profile_name, slot.created_by_operation
+        "SELECT joined.id AS slot_id, joined.role, slot.fingerprint, slot.profile_name, slot.embedder_model,
+                slot.created_by_operation
          FROM public.sync_connection AS joined
          LEFT JOIN sync_multiplexer.slot ON slot.slot_id = joined.id AND slot.organization_id = $3
          WHERE joined.sync_id = $1 AND joined.connection_id = $2
@@ -188,8 +201,9 @@ async fn insert(connection: &mut PgConnection, new: &NewShadow) -> Result<()> {
     })?;
     sqlx::query(
         "INSERT INTO sync_multiplexer.slot
-             (slot_id, organization_id, sync_id, profile, profile_name, fingerprint, created_by_operation)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             (slot_id, organization_id, sync_id, profile, profile_name, fingerprint, created_by_operation,
+              embedder_model)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(scope.slot_id)
     .bind(scope.organization_id)
@@ -198,6 +212,7 @@ async fn insert(connection: &mut PgConnection, new: &NewShadow) -> Result<()> {
     .bind(&new.profile_name)
     .bind(&new.fingerprint)
     .bind(new.operation_id)
+    .bind(&new.embedder_model)
     .execute(connection)
     .await
     .during(DOING)?;

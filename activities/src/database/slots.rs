@@ -75,6 +75,9 @@ pub struct Built {
     pub fingerprint: String,
     /// How far the slot is.
     pub state: SlotState,
+    /// Identity of the model that makes its vectors, as recorded when the slot was made; absent when a release made it that
+    /// did not record it, or when the destination embeds texts itself.
+    pub embedder_model: Option<String>,
     /// The operation that made the slot.
     pub created_by_operation: Uuid,
     /// When it last became ready.
@@ -232,7 +235,7 @@ async fn read(
         "SELECT joined.id AS slot_id, joined.sync_id, joined.connection_id, connection.name AS connection_name,
                 connection.short_name, joined.role, joined.created_at AT TIME ZONE 'UTC' AS created_at,
                 built.profile, built.profile_name, built.fingerprint, built.state, built.created_by_operation,
-                built.ready_at, ledger.entities, ledger.points, dead_letter.dead_letters
+                built.ready_at, built.embedder_model, ledger.entities, ledger.points, dead_letter.dead_letters
          FROM public.sync_connection AS joined
          JOIN public.sync ON sync.id = joined.sync_id
          JOIN public.connection ON connection.id = joined.connection_id
@@ -279,6 +282,7 @@ struct Row {
     state: Option<SlotState>,
     created_by_operation: Option<Uuid>,
     ready_at: Option<DateTime<Utc>>,
+    embedder_model: Option<String>,
     #[sqlx(try_from = "i64")]
     entities: u64,
     #[sqlx(try_from = "i64")]
@@ -292,7 +296,16 @@ impl Row {
         // The columns come from one row of an outer join: all there, or none.
         let built = match (self.profile, self.profile_name, self.fingerprint, self.state, self.created_by_operation) {
             (Some(profile), Some(profile_name), Some(fingerprint), Some(state), Some(created_by_operation)) => {
-                Some(Built { profile, profile_name, fingerprint, state, created_by_operation, ready_at: self.ready_at })
+                let (embedder_model, ready_at) = (self.embedder_model, self.ready_at);
+                Some(Built {
+                    profile,
+                    profile_name,
+                    fingerprint,
+                    state,
+                    embedder_model,
+                    created_by_operation,
+                    ready_at,
+                })
             }
             _ => None,
         };

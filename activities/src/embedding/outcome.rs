@@ -49,7 +49,7 @@ impl EmbedFailure {
 }
 
 /// The one gate that every vector passes.
-pub(super) fn checked(vector: Vec<f32>) -> EmbedOutcome {
+pub(crate) fn checked(vector: Vec<f32>) -> EmbedOutcome {
     if !vector.iter().all(|value| value.is_finite()) {
         Err(EmbedFailure::NotFinite)
     } else if vector.iter().all(|value| *value == 0.0) {

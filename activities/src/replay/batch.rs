@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use uuid::Uuid;
 
-use super::entity_text::{EntityText, NoText, entity_text};
-use super::slot::OpenSlot;
-use crate::chunking::Chunker;
-use crate::database::dead_letters::{NewDeadLetter, Stage};
+use super::donors::Donors;
+use super::preparation::{Object, Outcome, Preparation, Prepared, PreparedChunk, dead_letter};
+use super::slot::{Feed, OpenSlot};
+use super::vectors::{self, Wanted};
+use crate::database::dead_letters::Stage;
 use crate::database::ledger::LedgerRow;
 use crate::database::segments::BatchRecord;
-use crate::destinations::{Chunk, EntityDocument, EntityRef, SparseVector};
+use crate::destinations::{Chunk, EntityDocument};
+use crate::embedding::EmbedOutcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::{ListedObject, ReadError, ReadOptions, SyncStore, entity_file_name};
-use crate::sparse;
-use crate::text::{Catalog, ChunkContext, Entity, chunk_payload, chunk_sparse_text};
+use crate::text::{Catalog, Entity};
 
 /// Objects read at a time within a batch. Reading is waiting: one by one, a batch would take its sum.
 const READS_IN_FLIGHT: usize = 16;
@@ -31,41 +31,7 @@ pub(crate) struct Carrier<'a> {
     store: SyncStore,
     /// Short name of the original source, which texts and payloads name.
     source_name: Arc<str>,
-}
-
-/// What became of one object before anything was written.
-enum Object {
-    Document(Prepared),
-    Textless { entity_id: String, content_hash: String },
-    DeadLetter(NewDeadLetter),
-    Vanished,
-}
-
-/// An entity that only lacks its dense vectors.
-struct Prepared {
-    entity: EntityRef,
-    class: String,
-    content_hash: String,
-    chunks: Vec<PreparedChunk>,
-}
-
-struct PreparedChunk {
-    text: String,
-    payload: String,
-    sparse: SparseVector,
-}
-
-/// One object with the version that was read and what was noticed on the way.
-struct Outcome {
-    listed: ListedObject,
-    object: Object,
-    gaps: Vec<String>,
-}
-
-impl Outcome {
-    fn dead(listed: ListedObject, letter: NewDeadLetter) -> Self {
-        Self { listed, object: Object::DeadLetter(letter), gaps: Vec::new() }
-    }
+    donors: Donors,
 }
 
 /// What reading gave: an entity with its file, or an outcome already.
@@ -95,7 +61,12 @@ impl<'a> Carrier<'a> {
                 "neither the raw store's manifest nor the platform names the source, which is part of every text",
             )
         })?;
-        Ok(Self { slot, store, source_name: name.into() })
+        Ok(Self { slot, store, source_name: name.into(), donors: Donors::default() })
+    }
+
+    /// Copies vectors that `donors` have instead of embedding.
+    pub(crate) fn reusing(self, donors: Donors) -> Self {
+        Self { donors, ..self }
     }
 
     /// What the object should have become; `None` when it has changed, is gone or cannot be read.
@@ -119,13 +90,13 @@ impl<'a> Carrier<'a> {
         })
     }
 
-    /// Reads, prepares, embeds and writes `objects`; `next_index` is where the cursor goes afterwards.
+    /// Reads, prepares, fills in vectors and writes `objects`; `next_index` is where the cursor goes afterwards.
     ///
     /// # Errors
     ///
     /// A failure of the store, the embedder or the destination as a whole; nothing is recorded then, and carrying the
     /// batch again is safe. What is wrong with single objects is in the record instead.
-    pub(crate) async fn carry(&self, objects: &[ListedObject], next_index: u32) -> Result<BatchRecord> {
+    pub(crate) async fn carry(&mut self, objects: &[ListedObject], next_index: u32) -> Result<BatchRecord> {
         let outcomes: Vec<Outcome> = stream::iter(objects.to_vec())
             .map(|listed| self.prepare(listed))
             .buffered(READS_IN_FLIGHT)
@@ -145,7 +116,7 @@ impl<'a> Carrier<'a> {
                 Object::Vanished => ledger.record.vanished += 1,
             }
         }
-        let (sources, documents) = self.embed(prepared, &mut ledger).await?;
+        let (sources, documents) = self.fill(prepared, &mut ledger).await?;
         self.write(sources, &documents, &mut ledger).await?;
         Ok(ledger.record)
     }
@@ -156,14 +127,17 @@ impl<'a> Carrier<'a> {
             Read::Entity(listed, entity, blob) => (listed, entity, blob),
             Read::Nothing(outcome) => return Ok(outcome),
         };
-        let work = Work {
-            chunker: Arc::clone(&self.slot.chunker),
+        let preparation = Preparation {
+            chunker: match &self.slot.feed {
+                Feed::Chunks { chunker, .. } => Some(Arc::clone(chunker)),
+                Feed::WholeEntities => None,
+            },
             source_name: Arc::clone(&self.source_name),
             collection_id: self.slot.collection_id,
             sync_id: self.slot.scope.sync_id,
         };
         // Converting, cutting and hashing take processor time: away from the threads that wait for the network.
-        tokio::task::spawn_blocking(move || work.prepare(listed, &entity, blob.as_ref()))
+        tokio::task::spawn_blocking(move || preparation.prepare(listed, &entity, blob.as_ref()))
             .await
             .map_err(|error| Error::new(ErrorKind::Internal, "preparing an entity broke off").with_source(error))?
     }
@@ -228,23 +202,13 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    /// Embeds all chunks of the batch in one call. An entity with a chunk that cannot be embedded is a dead letter.
-    async fn embed(
-        &self,
+    /// Gives all chunks of the batch their vectors. An entity with a chunk that cannot be embedded is a dead letter.
+    async fn fill(
+        &mut self,
         prepared: Vec<(ListedObject, Prepared)>,
         ledger: &mut Ledger,
     ) -> Result<(Vec<ListedObject>, Vec<EntityDocument>)> {
-        let texts: Vec<String> =
-            prepared.iter().flat_map(|(_, it)| it.chunks.iter().map(|chunk| chunk.text.clone())).collect();
-        let expected = texts.len();
-        let vectors = if texts.is_empty() { Vec::new() } else { self.slot.embedder.embed(&texts).await? };
-        if vectors.len() != expected {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                format!("the embedder answered {} vectors for {expected} texts", vectors.len()),
-            ));
-        }
-        let mut vectors = vectors.into_iter();
+        let mut vectors = self.vectors(&prepared, ledger).await?.into_iter();
         let (mut sources, mut documents) = (Vec::new(), Vec::new());
         for (listed, it) in prepared {
             let answers: Vec<_> = vectors.by_ref().take(it.chunks.len()).collect();
@@ -277,6 +241,30 @@ impl<'a> Carrier<'a> {
         Ok((sources, documents))
     }
 
+    /// One outcome per chunk, in order; empty vectors for a destination that makes its own.
+    async fn vectors(
+        &mut self,
+        prepared: &[(ListedObject, Prepared)],
+        ledger: &mut Ledger,
+    ) -> Result<Vec<EmbedOutcome>> {
+        let wanted: Vec<Wanted<'_>> = prepared
+            .iter()
+            .flat_map(|(_, Prepared { entity, content_hash, chunks, .. })| {
+                chunks.iter().map(move |chunk| Wanted { entity, content_hash, text: &chunk.text })
+            })
+            .collect();
+        let Feed::Chunks { embedder, .. } = &self.slot.feed else {
+            return Ok(vec![Ok(Vec::new()); wanted.len()]);
+        };
+        let filled = vectors::fill(embedder.as_ref(), &mut self.donors, &wanted).await?;
+        ledger.record.chunks_embedded += filled.embedded;
+        ledger.record.chunks_reused += filled.reused;
+        for gap in self.donors.take_gaps() {
+            ledger.gap(gap);
+        }
+        Ok(filled.outcomes)
+    }
+
     async fn write(&self, sources: Vec<ListedObject>, documents: &[EntityDocument], ledger: &mut Ledger) -> Result<()> {
         if documents.is_empty() {
             return Ok(());
@@ -303,67 +291,6 @@ impl<'a> Carrier<'a> {
     }
 }
 
-/// What a processor-bound task needs to know.
-struct Work {
-    chunker: Arc<Chunker>,
-    source_name: Arc<str>,
-    collection_id: Uuid,
-    sync_id: Uuid,
-}
-
-impl Work {
-    fn prepare(&self, listed: ListedObject, entity: &Entity, blob: Option<&Bytes>) -> Result<Outcome> {
-        let EntityText { content_hash, text, language, gap } = entity_text(entity, &self.source_name, blob);
-        let mut gaps: Vec<String> = gap.into_iter().collect();
-        if !entity.is_known_class() {
-            gaps.push(format!("unknown class {}", entity.class()));
-        }
-        if listed.key != entity_file_name(entity.entity_id()) {
-            gaps.push("object whose name is not that of its entity id".to_owned());
-        }
-        let entity_id = entity.entity_id().to_owned();
-        let text = match text {
-            Ok(text) => text,
-            Err(NoText::Gap(gap)) => {
-                gaps.push(gap);
-                return Ok(Outcome { listed, object: Object::Textless { entity_id, content_hash }, gaps });
-            }
-            Err(NoText::Broken(reason)) => {
-                let letter = dead_letter(&listed, entity_id, Stage::Text, ErrorKind::RawStoreInvalid, reason);
-                return Ok(Outcome { listed, object: Object::DeadLetter(letter), gaps });
-            }
-        };
-        // No database of ours takes U+0000 in text; the payload keeps it as an escape.
-        let text = if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text };
-        let chunks = self.chunker.chunk(&text, language.as_deref())?;
-        if chunks.grammar_missing {
-            gaps.push(format!("no grammar for .{}, cut as prose", language.unwrap_or_default()));
-        }
-        if chunks.texts.is_empty() {
-            gaps.push("entity whose text is blank".to_owned());
-            return Ok(Outcome { listed, object: Object::Textless { entity_id, content_hash }, gaps });
-        }
-        let chunks = (0_u32..).zip(chunks.texts).map(|(index, text)| {
-            let context = ChunkContext {
-                collection_id: self.collection_id,
-                source_name: &self.source_name,
-                sync_id: self.sync_id,
-                sync_job_id: entity.stored_sync_job_id().and_then(|id| Uuid::try_parse(id).ok()),
-                content_hash: &content_hash,
-                chunk_index: index,
-                chunk_text: &text,
-            };
-            let payload = chunk_payload(entity, &context);
-            let sparse = sparse::document_vector(&chunk_sparse_text(entity, index, &text));
-            PreparedChunk { text, payload, sparse }
-        });
-        let chunks = chunks.collect();
-        let document =
-            Prepared { entity: EntityRef(entity_id), class: entity.class().to_owned(), content_hash, chunks };
-        Ok(Outcome { listed, object: Object::Document(document), gaps })
-    }
-}
-
 /// The record being written.
 struct Ledger {
     record: BatchRecord,
@@ -383,16 +310,6 @@ impl Ledger {
         self.record.accepted.push(LedgerRow { object_key, entity_id, token, content_hash: hash, points });
         Ok(())
     }
-}
-
-fn dead_letter(
-    listed: &ListedObject,
-    entity_id: String,
-    stage: Stage,
-    kind: ErrorKind,
-    message: String,
-) -> NewDeadLetter {
-    NewDeadLetter { object_key: listed.key.clone(), entity_id, stage, kind, message, token: listed.token.clone() }
 }
 
 /// Tells facts about one object from failures of the store as a whole.

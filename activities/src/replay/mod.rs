@@ -1,13 +1,18 @@
-//! From objects of the raw store to points of a slot: read, decode, text, chunk, embed, write.
+//! From objects of the raw store to points of a slot: read, decode, text, chunk, embed or copy, write.
 //!
-//! `slot` opens everything one slot needs; `entity_text` makes the text of one entity; `batch` carries a batch through
-//! and accounts for every object in it. Invariant: each object of a batch ends as written, as textless, as a dead
-//! letter, or as vanished; there is no other way out.
+//! `slot` opens everything one slot needs; `entity_text` makes the text of one entity, `preparation` its document without
+//! vectors; `vectors` fills those in, with what `donors` have; `batch` carries a batch through and accounts for every
+//! object in it. Invariant: each object of a batch ends as written, as textless, as a dead letter, or as vanished; there
+//! is no other way out.
 
 mod batch;
+mod donors;
 mod entity_text;
+mod preparation;
 mod slot;
+mod vectors;
 
 pub(crate) use batch::Carrier;
+pub(crate) use donors::Donors;
 pub(crate) use entity_text::{EntityText, entity_text};
-pub(crate) use slot::{OpenSlot, collection, destination, require_kind};
+pub(crate) use slot::{Feed, OpenSlot, collection, destination, require_kind};

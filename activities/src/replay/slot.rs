@@ -11,21 +11,54 @@ use crate::context::Context;
 use crate::database::{SlotScope, platform, slots};
 use crate::destinations::pgvector::{Pgvector, PgvectorSettings};
 use crate::destinations::{Destination, Scope};
-use crate::embedding::{Embedder, EmbedderSettings};
+use crate::embedding::Embedder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
-use crate::profile::CompleteProfile;
+use crate::profile::{CompleteProfile, Intake};
 use secrecy::SecretString;
 
-/// A slot with its chunker, embedder and destination.
+/// A slot with what makes its documents, and its destination.
 pub(crate) struct OpenSlot {
     pub(crate) scope: SlotScope,
     pub(crate) collection_id: Uuid,
     /// What the platform calls the source, for a raw store whose manifest does not say.
     pub(crate) source_short_name: Option<String>,
-    pub(crate) chunker: Arc<Chunker>,
-    pub(crate) embedder: Arc<dyn Embedder>,
+    pub(crate) feed: Feed,
     pub(crate) destination: Arc<dyn Destination>,
+}
+
+/// What a slot is given of an entity, and what makes it.
+pub(crate) enum Feed {
+    /// Chunks with their vectors.
+    Chunks { chunker: Arc<Chunker>, embedder: Arc<dyn Embedder> },
+    /// The whole text, which the destination cuts and embeds itself.
+    WholeEntities,
+}
+
+impl Feed {
+    /// Opens what the profile asks for.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the profile is out of range, or names a model that this worker does not have.
+    pub(crate) async fn open(context: &Context, profile: &CompleteProfile) -> Result<Self> {
+        Ok(match profile.intake() {
+            Intake::WholeEntities => Self::WholeEntities,
+            Intake::Chunks => {
+                let chunker = Chunker::new(ChunkerSettings::from_profile(profile.profile.chunker.as_ref())?)?;
+                let embedder = context.embedder(profile.profile.embedder.as_ref()).await?;
+                Self::Chunks { chunker: Arc::new(chunker), embedder }
+            }
+        })
+    }
+
+    /// Identity of the model that makes the vectors, where we make them.
+    pub(crate) fn model(&self) -> Option<&str> {
+        match self {
+            Self::Chunks { embedder, .. } => Some(embedder.model()),
+            Self::WholeEntities => None,
+        }
+    }
 }
 
 impl OpenSlot {
@@ -36,12 +69,12 @@ impl OpenSlot {
 
     /// Opens a slot by its scope.
     pub(crate) async fn open_scope(context: &Context, scope: SlotScope) -> Result<Self> {
-        let Recorded { profile, connection_id, collection_id, source_short_name } =
+        let Recorded { profile, embedder_model, connection_id, collection_id, source_short_name } =
             Recorded::read(context, scope).await?;
-        let chunker = Chunker::new(ChunkerSettings::from_profile(profile.profile.chunker.as_ref())?)?;
-        let embedder = context.embedder(profile.profile.embedder.as_ref()).await?;
+        let feed = Feed::open(context, &profile).await?;
+        require_model(scope, embedder_model.as_deref(), feed.model())?;
         let destination = destination(context, scope, collection_id, connection_id, &profile).await?;
-        Ok(Self { scope, collection_id, source_short_name, chunker: Arc::new(chunker), embedder, destination })
+        Ok(Self { scope, collection_id, source_short_name, feed, destination })
     }
 
     /// Opens only the destination of a slot: what needs no text must not fail for want of a model.
@@ -51,9 +84,25 @@ impl OpenSlot {
     }
 }
 
+/// Vectors of two models in one slot, or a question of one asked of vectors of another, give no error but wrong answers.
+fn require_model(scope: SlotScope, recorded: Option<&str>, here: Option<&str>) -> Result<()> {
+    match (recorded, here) {
+        (Some(recorded), Some(here)) if recorded != here => Err(Error::new(
+            ErrorKind::IncompatibleDestination,
+            format!(
+                "slot {} holds vectors of the model {recorded}, but this worker has {here}: give the workers the model it \
+                 was built with, or fork to another connection",
+                scope.slot_id
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// What the database says about a slot that this product built.
 struct Recorded {
     profile: CompleteProfile,
+    embedder_model: Option<String>,
     connection_id: Uuid,
     collection_id: Uuid,
     source_short_name: Option<String>,
@@ -71,6 +120,7 @@ impl Recorded {
         let sync = platform::sync(&context.database, scope.organization_id, scope.sync_id).await?;
         Ok(Self {
             profile: CompleteProfile::from_stored(&built.profile)?,
+            embedder_model: built.embedder_model.clone(),
             connection_id: slot.connection_id,
             collection_id: collection(&sync)?,
             source_short_name: sync.source_short_name,
@@ -96,10 +146,7 @@ pub(crate) async fn destination(
                 Some(token) => context.credentials.field(token, "url")?,
                 None => context.database_url.clone(),
             };
-            let dimensions = EmbedderSettings::from_profile(profile.profile.embedder.as_ref())?.dimensions();
-            let dimensions = u32::try_from(dimensions)
-                .map_err(|_| Error::new(ErrorKind::InvalidInput, "the embedder's vectors are too long"))?;
-            let settings = PgvectorSettings::from_layout(layout, dimensions)?;
+            let settings = PgvectorSettings::from_layout(layout, profile.dimensions()?)?;
             Ok(Arc::new(Pgvector::new(context.pgvector.get(&url)?, scope, settings)))
         }
         Some(Layout::Qdrant(_) | Layout::Vespa(_)) | None => {
@@ -127,4 +174,21 @@ pub(crate) fn collection(sync: &platform::SyncInfo) -> Result<Uuid> {
             format!("sync {} feeds no collection; it has no source connection, or that names none", sync.sync_id),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_opened_only_with_the_model_it_was_built_with() {
+        let id = Uuid::from_u128(1);
+        let scope = SlotScope { organization_id: id, sync_id: id, slot_id: id };
+        for (recorded, here) in [(Some("a"), Some("a")), (None, Some("a")), (None, None)] {
+            require_model(scope, recorded, here).unwrap();
+        }
+        let refused = require_model(scope, Some("a"), Some("b")).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::IncompatibleDestination);
+        assert!(refused.message().contains("vectors of the model a, but this worker has b"), "{refused}");
+    }
 }

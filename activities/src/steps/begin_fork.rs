@@ -2,14 +2,13 @@
 
 use proto::v1::{BeginForkInput, BeginForkOutput, ForkOptions, ForkRequest, ForkResult, SlotRef};
 
-use crate::chunking::ChunkerSettings;
 use crate::context::Context;
 use crate::database::operations::{self, NewOperation, OperationKind, OperationState};
 use crate::database::{SlotScope, platform, slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::profile::CompleteProfile;
-use crate::replay::{collection, destination, require_kind};
+use crate::replay::{Feed, collection, destination, require_kind};
 
 /// Largest batch: what one transaction of a destination should hold.
 const MAX_BATCH_ENTITIES: u32 = 1000;
@@ -23,9 +22,8 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
     validate_options(request.options.as_ref())?;
 
     let profile = CompleteProfile::new(request.profile.clone())?;
-    ChunkerSettings::from_profile(profile.profile.chunker.as_ref())?;
     // Opened now, so that a model or key the worker lacks is known before anything is made.
-    context.embedder(profile.profile.embedder.as_ref()).await?;
+    Feed::open(context, &profile).await?;
 
     let sync = platform::sync(&context.database, organization_id, sync_id).await?;
     let collection_id = collection(&sync)?;

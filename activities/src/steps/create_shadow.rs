@@ -8,18 +8,21 @@ use crate::database::shadow::{self, NewShadow, Shadow};
 use crate::error::Result;
 use crate::ids;
 use crate::profile::CompleteProfile;
+use crate::replay::Feed;
 
 pub(crate) async fn run(context: &Context, input: CreateShadowInput) -> Result<CreateShadowOutput> {
     let scope = ids::scope(input.slot.as_ref())?;
     let operation_id = ids::operation(input.slot.as_ref())?;
     phase::enter(context, input.slot.as_ref(), "create").await?;
     let profile = CompleteProfile::new(input.profile)?;
+    let feed = Feed::open(context, &profile).await?;
     let new = NewShadow {
         scope,
         connection_id: ids::uuid("destination_connection_id", &input.destination_connection_id)?,
         profile: profile.to_stored()?,
         profile_name: profile.profile.name.clone(),
         fingerprint: profile.fingerprint,
+        embedder_model: feed.model().map(str::to_owned),
         operation_id,
     };
     let (created, scope) = match shadow::create(&context.database, &new).await? {

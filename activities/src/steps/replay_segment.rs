@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::database::segments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
-use crate::replay::{Carrier, OpenSlot};
+use crate::replay::{Carrier, Donors, OpenSlot};
 
 /// Entities of a batch when the request says nothing.
 const DEFAULT_BATCH_ENTITIES: u32 = 64;
@@ -22,7 +22,8 @@ const MAX_BATCH_BYTES: u64 = 8 * 1024 * 1024;
 pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<ReplaySegmentOutput> {
     let slot = OpenSlot::open(context, input.slot.as_ref()).await?;
     let store = context.store.sync(slot.scope.sync_id);
-    let carrier = Carrier::new(&slot, store).await?;
+    let donors = Donors::open(context, &slot).await?;
+    let mut carrier = Carrier::new(&slot, store).await?.reusing(donors);
     let plan_id = ids::uuid("plan_id", &input.plan_id)?;
     let batch_entities = if input.batch_entities == 0 { DEFAULT_BATCH_ENTITIES } else { input.batch_entities };
 
@@ -56,7 +57,8 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
         textless: counters.textless,
         dead_letters: counters.dead_letters,
         vanished: counters.vanished,
-        ..ReplaySegmentOutput::default()
+        chunks_embedded: counters.chunks_embedded,
+        chunks_reused: counters.chunks_reused,
     })
 }
 

@@ -6,8 +6,8 @@
 //!
 //! Start with [`Entity::from_value`]; then [`metadata_section`] and [`full_text`] give the text to chunk,
 //! [`content_hash`] the version of the entity, [`chunk_payload`] and [`chunk_sparse_text`] what is stored and indexed
-//! for a chunk. What the raw store does not say about a class (which fields are embeddable, which strings are
-//! date-times) comes from the [`Catalog`].
+//! for a chunk, [`entity_payload`] what is stored for an entity that is not cut. What the raw store does not say about a
+//! class (which fields are embeddable, which strings are date-times) comes from the [`Catalog`].
 //!
 //! Invariants: no stored field is dropped from hash, payload or keyword text except where the platform does so;
 //! text for embedding and payloads is UTF-8 (lone surrogates become U+FFFD), while hash and keyword text keep lone
@@ -36,7 +36,7 @@ pub use entity::{Entity, TextError};
 pub use field::{FieldInfo, FieldType};
 pub use kind::EntityKind;
 pub use metadata_section::{full_text, metadata_section};
-pub use payload::{ChunkContext, chunk_payload};
+pub use payload::{PayloadContext, chunk_payload, entity_payload};
 pub use python_str::{write_repr, write_str};
 pub use sparse_text::{chunk_sparse_text, entity_sparse_text};
 pub use title::title_case;

@@ -4,6 +4,7 @@ mod completeness;
 mod connect;
 mod constraints;
 mod dead_letters;
+mod donors;
 mod migrations;
 mod operations;
 mod plans;

@@ -36,6 +36,8 @@ async fn batches_move_the_cursor_and_add_up() {
         accepted: vec![accepted("a.json", 4), accepted("b.json", 0)],
         dead_letters: vec![letter("c.json")],
         vanished: 0,
+        chunks_embedded: 3,
+        chunks_reused: 1,
         gaps: gaps(&[("no converter for .dwg", 2)]),
     };
     segments::checkpoint(world.database(), &scope, plan_id, 0, None, 0, &first).await.unwrap();
@@ -44,12 +46,24 @@ async fn batches_move_the_cursor_and_add_up() {
         accepted: vec![accepted("d.json", 1)],
         dead_letters: vec![],
         vanished: 1,
+        chunks_embedded: 0,
+        chunks_reused: 1,
         gaps: gaps(&[("no converter for .dwg", 1), ("odd\0name", 1)]),
     };
     segments::checkpoint(world.database(), &scope, plan_id, 0, None, 3, &second).await.unwrap();
 
     let segment = segments::read(world.database(), &scope, plan_id, 0).await.unwrap();
-    let counters = Counters { entities: 3, points: 5, textless: 1, dead_letters: 1, vanished: 1 };
+    let counters = Counters {
+        entities: 3,
+        points: 5,
+        textless: 1,
+        dead_letters: 1,
+        vanished: 1,
+        chunks_embedded: 3,
+        chunks_reused: 2,
+    };
+    let claimed = segments::claim(world.database(), &scope, plan_id, 0, Uuid::new_v4()).await.unwrap();
+    assert_eq!(claimed, segment, "claiming reads the same");
     assert_eq!((segment.next_index, segment.is_done(), segment.counters), (5, true, counters));
     let totals = segments::totals(world.database(), &scope, plan_id).await.unwrap();
     assert_eq!((totals.segments, totals.segments_done, totals.entities_total, totals.entities_done), (2, 1, 6, 5));

@@ -22,7 +22,7 @@ async fn a_new_connection_gets_a_shadow_and_a_retry_the_same_one() {
     assert_eq!(slot.role, Some(Role::Shadow));
     let built = slot.built.unwrap();
     assert_eq!((built.state, built.fingerprint.as_str(), built.profile), (SlotState::Empty, "f1", new.profile.clone()));
-    assert_eq!(built.created_by_operation, new.operation_id);
+    assert_eq!((built.created_by_operation, built.embedder_model), (new.operation_id, new.embedder_model.clone()));
     let age = chrono::Utc::now() - slot.created_at;
     assert!(age.abs() < chrono::Duration::minutes(5), "the platform's times are UTC, not {}", slot.created_at);
 }
@@ -64,6 +64,24 @@ async fn what_must_not_be_touched_is_a_conflict_that_says_what_to_do() {
         assert!(error.message().contains(words), "{error}");
         assert!(error.message().contains("fork to another connection"), "{error}");
     }
+    assert_eq!(world.everything().await, before);
+}
+
+#[tokio::test]
+async fn another_model_behind_the_same_profile_is_a_conflict() {
+    let world = World::new().await;
+    let first = world.new_shadow(world.destination().await);
+    shadow::create(world.database(), &first).await.unwrap();
+    let before = world.everything().await;
+    let other = NewShadow { embedder_model: Some("model two".into()), ..world.new_shadow(first.connection_id) };
+    let error = shadow::create(world.database(), &other).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.message().contains("holds vectors of the model model one, but this worker has model two"), "{error}");
+
+    // Of a slot that an earlier release made it is not known, so nothing speaks against going on.
+    sqlx::query("UPDATE sync_multiplexer.slot SET embedder_model = NULL").execute(world.pool()).await.unwrap();
+    assert_eq!(shadow::create(world.database(), &other).await.unwrap(), Shadow::Continued(first.scope));
+    sqlx::query("UPDATE sync_multiplexer.slot SET embedder_model = 'model one'").execute(world.pool()).await.unwrap();
     assert_eq!(world.everything().await, before);
 }
 

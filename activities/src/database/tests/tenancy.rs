@@ -9,7 +9,7 @@ use crate::database::operations::{self, NewOperation, OperationKind, Outcome};
 use crate::database::roles::FlipCommand;
 use crate::database::segments::{self, BatchRecord};
 use crate::database::shadow::{self, NewShadow};
-use crate::database::{SlotScope, dead_letters, ledger, plans, platform, roles, slots, verifications};
+use crate::database::{SlotScope, dead_letters, donors, ledger, plans, platform, roles, slots, verifications};
 use crate::error::{ErrorKind, Result};
 
 /// What a call answered, whatever it would have returned.
@@ -64,6 +64,7 @@ async fn a_stranger_finds_nothing() {
             ("ledger::stream_by_entity", ledger::stream_by_entity(db, &scope).map(kind).boxed()),
             ("ledger::sample", ledger::sample(db, &scope, 1, 1).map(kind).boxed()),
             ("ledger::totals", ledger::totals(db, &scope).map(kind).boxed()),
+            ("donors::of_model", donors::of_model(db, &scope, "model one").map(kind).boxed()),
             ("dead_letters::list", dead_letters::list(db, &scope, 1).map(kind).boxed()),
             ("dead_letters::count", dead_letters::count(db, &scope).map(kind).boxed()),
             ("verifications::latest", verifications::latest(db, &scope).map(kind).boxed()),

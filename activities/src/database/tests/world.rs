@@ -74,6 +74,7 @@ impl World {
             profile: json!({"chunker": {"max_tokens": 512}}),
             profile_name: "v1".into(),
             fingerprint: "f1".into(),
+            embedder_model: Some("model one".into()),
             operation_id: Uuid::now_v7(),
         }
     }

@@ -45,4 +45,5 @@ mod tests;
 pub use connect::Database;
 pub use migrate::{MigrationStatus, PendingMigration};
 pub use scope::SlotScope;
+pub use segment_entries::PlannedChange;
 pub use slots::{Role, SlotState};

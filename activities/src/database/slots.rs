@@ -243,8 +243,8 @@ async fn read(
                 ON built.slot_id = joined.id AND built.sync_id = joined.sync_id
                AND built.organization_id = sync.organization_id
          CROSS JOIN LATERAL (
-             SELECT count(*) AS entities, coalesce(sum(points), 0)::bigint AS points
-             FROM sync_multiplexer.ledger WHERE ledger.slot_id = built.slot_id
+             SELECT coalesce(sum(entry_count), 0)::bigint AS entities, coalesce(sum(points), 0)::bigint AS points
+             FROM sync_multiplexer.ledger_page WHERE ledger_page.slot_id = built.slot_id
          ) AS ledger
          CROSS JOIN LATERAL (
              SELECT count(*) AS dead_letters

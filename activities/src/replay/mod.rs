@@ -2,13 +2,14 @@
 //!
 //! `slot` opens everything one slot needs; `entity_text` makes the text of one entity, `preparation` its document without
 //! vectors; `vectors` fills those in, with what `donors` have; `batch` carries a batch through and accounts for every
-//! object in it. Invariant: each object of a batch ends as written, as textless, as a dead letter, or as vanished; there
-//! is no other way out.
+//! object in it; `removal` takes out what the raw store no longer has. Invariant: each object of a batch ends as written,
+//! as textless, as a dead letter, as vanished, or as deleted; there is no other way out.
 
 mod batch;
 mod donors;
 mod entity_text;
 mod preparation;
+mod removal;
 mod slot;
 mod vectors;
 

@@ -8,7 +8,7 @@ use proto::v1::{ReplaySegmentInput, ReplaySegmentOutput};
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::database::segments;
+use crate::database::{PlannedChange, segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::replay::{Carrier, Donors, OpenSlot};
@@ -32,11 +32,11 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
     let mut next_index = segment.next_index;
     let mut rest = segment.entries.get(next_index as usize..).unwrap_or_default();
     while !rest.is_empty() {
-        let (batch, after) = rest.split_at(batch_length(rest.iter().map(|it| it.size), batch_entities as usize));
+        let (batch, after) = rest.split_at(batch_length(rest.iter().map(PlannedChange::size), batch_entities as usize));
         let from_index = next_index;
         next_index += u32::try_from(batch.len())
             .map_err(|_| Error::new(ErrorKind::Internal, "a batch is longer than a segment can be"))?;
-        let record = carrier.carry(batch, next_index).await?;
+        let record = carrier.apply(&context.database, batch, next_index).await?;
         segments::checkpoint(
             &context.database,
             &slot.scope,
@@ -59,6 +59,7 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
         vanished: counters.vanished,
         chunks_embedded: counters.chunks_embedded,
         chunks_reused: counters.chunks_reused,
+        deleted: counters.deleted,
     })
 }
 

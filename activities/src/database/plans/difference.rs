@@ -1,0 +1,201 @@
+//! The difference between the staged listing and the ledger: both are read in key order, side by side, one line of each at a
+//! time. What differs is staged again, so that memory grows with neither.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use sqlx::PgConnection;
+
+use crate::database::SlotScope;
+use crate::database::binary_copy::BinaryRows;
+use crate::database::classify::During;
+use crate::database::ledger::{LedgerCursor, LedgerEntry, TokenDigest};
+use crate::database::staged_listing;
+use crate::error::Result;
+use crate::raw_store::ListedObject;
+
+const DOING: &str = "comparing the listing with the ledger";
+
+/// Bytes gathered before they are sent.
+const FLUSH_BYTES: usize = 64 * 1024;
+
+/// Object keys that are named; all are counted.
+const SAMPLE: usize = 20;
+
+/// How the slot differs from the listing. What is to be written is in `pg_temp.pending (object_key, size, token,
+/// modified_ms)`, what vanished in `pg_temp.vanished (object_key, entity_id)`, for the rest of the transaction.
+#[derive(Debug, Default)]
+pub(super) struct Difference {
+    pub(super) listed: u64,
+    pub(super) unchanged: u64,
+    pub(super) left_out: u64,
+    /// New, or of another version.
+    pub(super) pending: u64,
+    pub(super) oldest_change_ms: Option<i64>,
+    /// Entries of the ledger.
+    pub(super) held: u64,
+    /// Of those, not listed.
+    pub(super) vanished: u64,
+    pub(super) vanished_sample: Vec<String>,
+    /// Of those, known to the platform all the same, and no longer in `pg_temp.vanished`.
+    pub(super) held_back: u64,
+    pub(super) held_back_sample: Vec<String>,
+}
+
+/// Compares. An object whose version is a dead letter is left out unless it is to be tried again.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    scope: &SlotScope,
+    retry_dead_letters: bool,
+) -> Result<Difference> {
+    for table in [
+        "CREATE TEMPORARY TABLE pending (
+             object_key text COLLATE \"C\" NOT NULL, size bigint NOT NULL, token text NOT NULL, modified_ms bigint NOT NULL
+         ) ON COMMIT DROP",
+        "CREATE TEMPORARY TABLE vanished (
+             object_key text COLLATE \"C\" NOT NULL, entity_id text NOT NULL
+         ) ON COMMIT DROP",
+    ] {
+        staged_listing::execute(connection, table).await?;
+    }
+    let mut listing = ListingCursor::open(connection, scope).await?;
+    let mut ledger = LedgerCursor::open(connection, scope).await?;
+    let mut pending = Staging::new("COPY pg_temp.pending (object_key, size, token, modified_ms) FROM STDIN (FORMAT binary)");
+    let mut vanished = Staging::new("COPY pg_temp.vanished (object_key, entity_id) FROM STDIN (FORMAT binary)");
+
+    let mut found = Difference::default();
+    let mut listed = listing.next(connection).await?;
+    let mut held = ledger.next(connection).await?;
+    loop {
+        let order = match (&listed, &held) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(line), Some(entry)) => line.object.key.as_bytes().cmp(entry.object_key.as_bytes()),
+        };
+        let line = if order.is_le() { std::mem::replace(&mut listed, listing.next(connection).await?) } else { None };
+        let entry = if order.is_ge() { std::mem::replace(&mut held, ledger.next(connection).await?) } else { None };
+        if let Some(entry) = &entry {
+            found.held += 1;
+            if line.is_none() {
+                found.vanish(entry, &mut vanished);
+            }
+        }
+        if let Some(line) = &line {
+            found.list(line, entry.as_ref(), retry_dead_letters, &mut pending);
+        }
+        pending.flush(connection, FLUSH_BYTES).await?;
+        vanished.flush(connection, FLUSH_BYTES).await?;
+    }
+    pending.flush(connection, 0).await?;
+    vanished.flush(connection, 0).await?;
+    for statement in ["CLOSE listing_in_order", "CLOSE ledger_in_order"] {
+        staged_listing::execute(connection, statement).await?;
+    }
+    Ok(found)
+}
+
+impl Difference {
+    fn list(&mut self, line: &ListedLine, held: Option<&LedgerEntry>, retry_dead_letters: bool, pending: &mut Staging) {
+        let object = &line.object;
+        self.listed += 1;
+        if held.is_some_and(|entry| entry.token == TokenDigest::of(&object.token)) {
+            self.unchanged += 1;
+        } else if line.is_dead_letter && !retry_dead_letters {
+            self.left_out += 1;
+        } else {
+            self.pending += 1;
+            self.oldest_change_ms =
+                Some(self.oldest_change_ms.map_or(object.modified_ms, |oldest| oldest.min(object.modified_ms)));
+            let size = object.size.cast_signed();
+            pending.rows.row(4).text(&object.key).bigint(size).text(&object.token).bigint(object.modified_ms);
+            pending.count += 1;
+        }
+    }
+
+    fn vanish(&mut self, entry: &LedgerEntry, vanished: &mut Staging) {
+        self.vanished += 1;
+        if self.vanished_sample.len() < SAMPLE {
+            self.vanished_sample.push(entry.object_key.clone());
+        }
+        // No destination takes an id with U+0000, so such an entity has no points to find.
+        let entity_id = entry.entity_id.replace('\0', "\u{FFFD}");
+        vanished.rows.row(2).text(&entry.object_key).text(&entity_id);
+        vanished.count += 1;
+    }
+}
+
+/// Rows on their way into a temporary table.
+struct Staging {
+    statement: &'static str,
+    rows: BinaryRows,
+    count: u32,
+}
+
+impl Staging {
+    fn new(statement: &'static str) -> Self {
+        Self { statement, rows: BinaryRows::new(), count: 0 }
+    }
+
+    /// Sends what was gathered, if it is more than `above` bytes. Each time is a `COPY` of its own, because the cursors are
+    /// read on the same connection in between.
+    async fn flush(&mut self, connection: &mut PgConnection, above: usize) -> Result<()> {
+        if self.count == 0 || self.rows.len() <= above {
+            return Ok(());
+        }
+        self.rows.end();
+        let mut copy = connection.copy_in_raw(self.statement).await.during(DOING)?;
+        copy.send(self.rows.as_slice()).await.during(DOING)?;
+        copy.finish().await.during(DOING)?;
+        (self.rows, self.count) = (BinaryRows::new(), 0);
+        Ok(())
+    }
+}
+
+/// A staged line, and whether its version is a dead letter.
+struct ListedLine {
+    object: ListedObject,
+    is_dead_letter: bool,
+}
+
+/// The staged listing in byte order of the keys.
+struct ListingCursor {
+    lines: VecDeque<ListedLine>,
+}
+
+impl ListingCursor {
+    async fn open(connection: &mut PgConnection, scope: &SlotScope) -> Result<Self> {
+        sqlx::query(
+            "DECLARE listing_in_order NO SCROLL CURSOR FOR
+             SELECT listing.object_key, listing.size, listing.token, listing.modified_ms, letter.token IS NOT NULL
+             FROM pg_temp.listing
+             LEFT JOIN sync_multiplexer.dead_letter AS letter
+                    ON letter.slot_id = $1 AND letter.organization_id = $2
+                   AND letter.object_key = listing.object_key AND letter.token = listing.token
+             ORDER BY listing.object_key",
+        )
+        .bind(scope.slot_id)
+        .bind(scope.organization_id)
+        .persistent(false)
+        .execute(connection)
+        .await
+        .during(DOING)?;
+        Ok(Self { lines: VecDeque::new() })
+    }
+
+    async fn next(&mut self, connection: &mut PgConnection) -> Result<Option<ListedLine>> {
+        if self.lines.is_empty() {
+            let rows: Vec<(String, i64, String, i64, bool)> =
+                sqlx::query_as("FETCH FORWARD 2000 FROM listing_in_order")
+                    .persistent(false)
+                    .fetch_all(connection)
+                    .await
+                    .during(DOING)?;
+            self.lines.extend(rows.into_iter().map(|(key, size, token, modified_ms, is_dead_letter)| ListedLine {
+                object: ListedObject { key, size: size.cast_unsigned(), token, modified_ms },
+                is_dead_letter,
+            }));
+        }
+        Ok(self.lines.pop_front())
+    }
+}

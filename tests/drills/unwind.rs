@@ -53,12 +53,12 @@ fn assert_clean_slate(residue: &[(String, i64)], after: &str) {
     assert!(left.is_empty(), "after {after} there is left: {left:?}");
 }
 
-/// Everything a slot holds, to compare before and after: each point with its text, each line of the ledger.
+/// Everything a slot holds, to compare before and after: each point with its text, each page of the ledger.
 async fn content(world: &World, slot: &str) -> (Vec<String>, Vec<String>) {
     let points = format!("SELECT md5(point::text) FROM {} AS point ORDER BY point_id", world.points_table(slot));
     let points = sqlx::query_scalar(AssertSqlSafe(points)).fetch_all(world.database.pool()).await;
     let ledger = sqlx::query_scalar(
-        "SELECT md5(line::text) FROM sync_multiplexer.ledger AS line WHERE slot_id::text = $1 ORDER BY object_key",
+        "SELECT md5(page::text) FROM sync_multiplexer.ledger_page AS page WHERE slot_id::text = $1 ORDER BY first_key",
     )
     .bind(slot)
     .fetch_all(world.database.pool())
@@ -210,8 +210,9 @@ async fn another_profile_on_the_same_connection_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_undo_may_come_twice_or_without_its_step() {
+    use activities::database::SlotScope;
+    use activities::database::plans::{self, PlanOptions};
     use activities::database::shadow::{self, NewShadow, Shadow};
-    use activities::database::{SlotScope, plans};
     use futures::StreamExt as _;
     use uuid::Uuid;
 
@@ -236,11 +237,14 @@ async fn every_undo_may_come_twice_or_without_its_step() {
         assert_eq!(made, Shadow::Created(scope));
     }
     assert!(!undone(plans::drop_plan(database, &scope).await), "without its step it does nothing");
-    let object = activities::raw_store::ListedObject { key: "a.json".to_owned(), size: 1, token: "1".to_owned() };
+    let (key, token) = ("a.json".to_owned(), "1".to_owned());
+    let object = activities::raw_store::ListedObject { key, size: 1, token, modified_ms: 0 };
     for _ in 0..2 {
         let listing = futures::stream::iter([Ok(object.clone())]).boxed();
         let plan_id = scope.slot_id;
-        plans::create(database, &scope, plan_id, listing, None).await.expect("a plan can be made, and made again");
+        plans::create(database, &scope, plan_id, listing, &PlanOptions::default())
+            .await
+            .expect("a plan can be made, and made again");
     }
     assert_eq!(
         [undone(plans::drop_plan(database, &scope).await), undone(plans::drop_plan(database, &scope).await)],

@@ -5,12 +5,14 @@
 //! run side by side. A world whose test failed keeps its database and its folder, and says where they are.
 
 mod anyone;
+mod embeddings;
 mod handmade;
 mod wait;
 mod worker;
 mod world;
 
 pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal};
+pub use embeddings::EmbeddingsServer;
 pub use handmade::entity;
 pub use wait::{until, until_some};
 pub use worker::{Worker, syncmux};

@@ -350,7 +350,7 @@ impl World {
     /// When the tables cannot be read.
     pub async fn residue(&self) -> Vec<(String, i64)> {
         let mut residue = Vec::new();
-        for table in ["slot", "plan", "segment", "ledger", "dead_letter"] {
+        for table in ["slot", "plan", "segment", "ledger_page", "dead_letter"] {
             let query = format!("SELECT count(*) FROM sync_multiplexer.{table}");
             let count: i64 =
                 sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(self.database.pool()).await.expect("a count");

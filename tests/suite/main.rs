@@ -9,3 +9,4 @@ mod journey;
 mod operators;
 mod refusals;
 mod switching;
+mod vector_reuse;

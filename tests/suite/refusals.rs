@@ -107,7 +107,7 @@ async fn a_wrong_fork_request_fails_by_kind_and_changes_nothing() {
     let good = serde_json::to_value(world.fork_request(world.ids.connection_v0)).expect("a request has a JSON form");
     let unknown = Uuid::new_v4();
 
-    let cases: [(&str, &[&str], Value, &str, &str); 25] = [
+    let cases: [(&str, &[&str], Value, &str, &str); 26] = [
         ("sync id", &["sync_id"], json!("nope"), "InvalidInput", "sync_id is not a UUID: \"nope\""),
         ("organisation id", &["organization_id"], json!("nope"), "InvalidInput", "organization_id is not a UUID"),
         (
@@ -143,7 +143,14 @@ async fn a_wrong_fork_request_fails_by_kind_and_changes_nothing() {
             "name a pgvector connection",
         ),
         ("no profile", &["profile"], json!(null), "InvalidInput", "profile is missing"),
-        ("no layout", &["profile", "pgvector"], json!(null), "InvalidInput", "profile.pgvector is missing"),
+        ("no layout", &["profile", "pgvector"], json!(null), "InvalidInput", "the profile has no layout"),
+        (
+            "a chunker where the destination cuts",
+            &["profile"],
+            json!({ "chunker": {}, "vespa": { "documents": "DOCUMENTS_RAW_ENTITY" } }),
+            "InvalidInput",
+            "profile.chunker must be left out",
+        ),
         ("unknown profile key", &["profile", "colour"], json!(1), "InvalidInput", "unknown field `colour`"),
         (
             "unknown layout key",

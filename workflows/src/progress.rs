@@ -74,6 +74,13 @@ mod tests {
     }
 
     #[test]
+    fn the_table_says_where_vectors_came_from() {
+        let progress = Progress { chunks_embedded: 3, chunks_reused: 40, points: 43, ..Progress::default() };
+        let table = table(&progress);
+        assert!(table.contains("| points | 43 |\n| chunks | 3 embedded, 40 reused |\n"), "{table}");
+    }
+
+    #[test]
     fn durations_read_well() {
         assert_eq!([duration(9), duration(125), duration(7_320)], ["9 s", "2 min 5 s", "2 h 2 min"]);
     }

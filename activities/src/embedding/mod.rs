@@ -18,7 +18,7 @@ mod profile;
 use async_trait::async_trait;
 
 pub use open_ai::{OpenAi, OpenAiSettings};
-pub(crate) use outcome::checked;
+pub(crate) use outcome::check;
 pub use outcome::{EmbedFailure, EmbedOutcome};
 pub use profile::{EmbedderResources, EmbedderSettings};
 pub use static_table::StaticTable;

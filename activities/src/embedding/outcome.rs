@@ -49,14 +49,19 @@ impl EmbedFailure {
 }
 
 /// The one gate that every vector passes.
-pub(crate) fn checked(vector: Vec<f32>) -> EmbedOutcome {
+pub(crate) fn check(vector: &[f32]) -> Result<(), EmbedFailure> {
     if !vector.iter().all(|value| value.is_finite()) {
         Err(EmbedFailure::NotFinite)
     } else if vector.iter().all(|value| *value == 0.0) {
         Err(EmbedFailure::ZeroVector)
     } else {
-        Ok(vector)
+        Ok(())
     }
+}
+
+/// The vector, when it passes [`check`].
+pub(super) fn checked(vector: Vec<f32>) -> EmbedOutcome {
+    check(&vector).map(|()| vector)
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::{ListedObject, ReadError, ReadOptions, SyncStore, entity_file_name};
 use crate::text::{Catalog, Entity};
 
+#[cfg(test)]
+mod tests;
+
 /// Objects read at a time within a batch. Reading is waiting: one by one, a batch would take its sum.
 pub(super) const READS_IN_FLIGHT: usize = 16;
 
@@ -76,8 +79,7 @@ impl<'a> Carrier<'a> {
     /// A failure of the store as a whole.
     pub(crate) async fn expect(&self, entry: LedgerEntry) -> Result<Option<Expected>> {
         // What is read replaces the token; what is not read has none to compare.
-        let listed =
-            ListedObject { key: entry.object_key, size: 0, token: String::new(), modified_ms: 0 };
+        let listed = ListedObject { key: entry.object_key, size: 0, token: String::new(), modified_ms: 0 };
         let outcome = self.prepare(listed).await?;
         if TokenDigest::of(&outcome.listed.token) != entry.token {
             return Ok(None);

@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::slot::{OpenSlot, destination};
 use super::vectors::Wanted;
 use crate::context::Context;
-use crate::database::donors;
+use crate::database::{SlotScope, donors};
 use crate::destinations::{DenseFidelity, Destination, EntityRef, StoredEntity};
-use crate::embedding::checked;
+use crate::embedding::check;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::CompleteProfile;
 
@@ -75,8 +75,10 @@ impl Donors {
         for donor in std::mem::take(&mut self.open) {
             let mut seen = HashSet::new();
             let lacking = wanted.iter().zip(&vectors).filter(|(_, vector)| vector.is_none());
-            let entities: Vec<EntityRef> =
-                lacking.filter(|(wanted, _)| seen.insert(wanted.entity)).map(|(wanted, _)| wanted.entity.clone()).collect();
+            let entities: Vec<EntityRef> = lacking
+                .filter(|(wanted, _)| seen.insert(wanted.entity))
+                .map(|(wanted, _)| wanted.entity.clone())
+                .collect();
             if !entities.is_empty() {
                 match read(&donor, &entities).await {
                     Ok(stored) => take_over(&mut vectors, wanted, &stored, &unaltered, dimensions),
@@ -98,7 +100,7 @@ impl Donors {
 }
 
 async fn open(context: &Context, target: &OpenSlot, donor: &donors::Donor) -> Result<Arc<dyn Destination>> {
-    let scope = crate::database::SlotScope { slot_id: donor.slot_id, ..target.scope };
+    let scope = SlotScope { slot_id: donor.slot_id, ..target.scope };
     let profile = CompleteProfile::from_stored(&donor.profile)?;
     destination(context, scope, target.collection_id, donor.connection_id, &profile).await
 }
@@ -134,7 +136,7 @@ fn take_over(
     for entity in stored {
         let same_content = unaltered.get(&entity.entity) == Some(&entity.content_hash.as_str());
         for chunk in &entity.chunks {
-            let usable = chunk.dense.len() == dimensions && checked(chunk.dense.clone()).is_ok();
+            let usable = chunk.dense.len() == dimensions && check(&chunk.dense).is_ok();
             if usable && (same_content || !may_stand_for_another(&chunk.text)) {
                 by_text.entry(key(&entity.entity, &chunk.text)).or_insert(&chunk.dense);
             }

@@ -10,6 +10,8 @@ mod donors;
 mod entity_text;
 mod preparation;
 mod removal;
+#[cfg(test)]
+mod shelf;
 mod slot;
 mod vectors;
 

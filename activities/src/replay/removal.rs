@@ -13,7 +13,7 @@ use crate::database::segments::BatchRecord;
 use crate::database::{Database, PlannedChange};
 use crate::destinations::{EntityRef, StoredEntity};
 use crate::error::Result;
-use crate::raw_store::ListedObject;
+use crate::raw_store::{ListedObject, entity_file_name};
 
 /// What became of deletions.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,24 @@ impl Carrier<'_> {
         // First, so that nothing that was just written goes with what was there before.
         let Removal { deleted, forgotten } = self.remove(database, gone).await?;
         let record = self.carry(&writes, next_index).await?;
-        Ok(BatchRecord { deleted, forgotten, ..record })
+        let superseded = self.superseded(database, &record).await?;
+        Ok(BatchRecord { deleted, forgotten: [forgotten, superseded].concat(), ..record })
+    }
+
+    /// Keys of objects whose points were just written over: copies of an entity whose own object is there now. The next plan
+    /// finds them again, and then they are dead letters.
+    async fn superseded(&self, database: &Database, record: &BatchRecord) -> Result<Vec<String>> {
+        let right_names: BTreeMap<String, String> = record
+            .accepted
+            .iter()
+            .filter(|entry| entry.object_key == entity_file_name(&entry.entity_id))
+            .map(|entry| (entry.object_key.clone(), entry.entity_id.clone()))
+            .collect();
+        if right_names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let others = ledger::others_with_entities(database, &self.slot.scope, &right_names).await?;
+        Ok(others.into_iter().map(|other| other.object_key).collect())
     }
 
     /// The changes, each with whether an object to delete is there after all.

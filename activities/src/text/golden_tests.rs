@@ -5,8 +5,11 @@ use std::io::Read;
 
 use rstest::rstest;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use super::{Catalog, Entity, content_hash, entity_sparse_text, metadata_section};
+use super::{
+    Catalog, Entity, PayloadContext, chunk_payload, content_hash, entity_payload, entity_sparse_text, metadata_section,
+};
 use crate::json::{self, Value};
 
 /// A store, its golden vectors, and how many entities both hold.
@@ -89,6 +92,42 @@ fn every_golden_vector_matches(#[case] fixture: Fixture) {
     assert_eq!(vectors.len(), fixture.entities);
     let found: Vec<_> = vectors.iter().flat_map(|line| differences(&json::parse(line).unwrap(), &files)).collect();
     assert!(found.is_empty(), "{} differences\n{}", found.len(), found.join("\n"));
+}
+
+/// The payload of an entity that is stored whole is that of a chunk with the same text, but for what makes it a chunk.
+#[rstest]
+#[case::one_store_with_all_classes(MIXED)]
+#[case::one_store_per_source(PER_SOURCE)]
+fn a_whole_entity_is_stored_like_a_chunk_of_all_its_text(#[case] fixture: Fixture) {
+    let files = unpack(fixture.store);
+    let lines = zstd::decode_all(fixture.golden).unwrap();
+    let mut compared = 0;
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let vector = json::parse(line).unwrap();
+        let text = |key| vector.get(key).and_then(Value::as_str).unwrap();
+        let stored = json::parse(&files[text("path").as_bytes()]).unwrap();
+        let entity = Entity::from_value(stored, Catalog::builtin()).unwrap();
+        let context = PayloadContext {
+            collection_id: Uuid::from_u128(1),
+            source_name: text("source_name"),
+            sync_id: text("sync_id").parse().unwrap(),
+            sync_job_id: None,
+            content_hash: text("replay_hash"),
+            text: text("metadata_section"),
+        };
+        let parsed = |payload: String| serde_json::from_str::<serde_json::Value>(&payload).unwrap();
+        let whole = parsed(entity_payload(&entity, &context));
+        let mut chunk = parsed(chunk_payload(&entity, 7, &context));
+        assert_eq!(chunk["entity_id"], format!("{}__chunk_7", text("entity_id")));
+        chunk["entity_id"] = text("entity_id").into();
+        let metadata = chunk["airweave_system_metadata"].as_object_mut().unwrap();
+        assert_eq!(metadata.remove("chunk_index"), Some(7.into()));
+        assert_eq!(metadata["original_entity_id"], text("entity_id"));
+        assert_eq!(whole, chunk, "{}", text("path"));
+        assert_eq!(whole["textual_representation"], text("metadata_section"));
+        compared += 1;
+    }
+    assert_eq!(compared, fixture.entities);
 }
 
 #[test]

@@ -97,12 +97,7 @@ fn write_text(writer: &mut Writer, context: &PayloadContext<'_>) {
     writer.str(context.text);
 }
 
-fn write_system_metadata(
-    writer: &mut Writer,
-    entity: &Entity,
-    chunk_index: Option<u32>,
-    context: &PayloadContext<'_>,
-) {
+fn write_system_metadata(writer: &mut Writer, entity: &Entity, chunk_index: Option<u32>, context: &PayloadContext<'_>) {
     writer.str_key("airweave_system_metadata");
     writer.begin_object();
     writer.str_key("source_name");

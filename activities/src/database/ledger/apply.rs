@@ -75,11 +75,7 @@ async fn group(
 }
 
 /// `first_key` of the pages that these keys belong to, in order, each once.
-pub(super) async fn covering(
-    connection: &mut PgConnection,
-    scope: &SlotScope,
-    keys: &[&str],
-) -> Result<Vec<String>> {
+pub(super) async fn covering(connection: &mut PgConnection, scope: &SlotScope, keys: &[&str]) -> Result<Vec<String>> {
     sqlx::query_scalar(
         "SELECT DISTINCT covering.first_key
          FROM unnest($3::text[]) AS wanted (object_key)

@@ -60,7 +60,8 @@ pub(super) fn encode(entries: &[LedgerEntry]) -> Result<Vec<u8>> {
     names.extend_from_slice(&shapes);
     names.extend_from_slice(&texts);
 
-    let failed = |error| Error::new(ErrorKind::Internal, "a page of the ledger could not be encoded").with_source(error);
+    let failed =
+        |error| Error::new(ErrorKind::Internal, "a page of the ledger could not be encoded").with_source(error);
     let mut compressor = zstd::bulk::Compressor::new(LEVEL).map_err(failed)?;
     compressor.include_checksum(true).map_err(failed)?;
     let frame = compressor.compress(&names).map_err(failed)?;
@@ -246,7 +247,8 @@ mod tests {
 
     #[test]
     fn damage_is_an_error_and_not_other_entries() {
-        let entries = sorted((0..100).map(|n| entry(entity_file_name(&format!("a/{n}")), format!("a/{n}"), n)).collect());
+        let entries =
+            sorted((0..100).map(|n| entry(entity_file_name(&format!("a/{n}")), format!("a/{n}"), n)).collect());
         let bytes = encode(&entries).unwrap();
         assert_eq!(decode(&bytes, 100).unwrap(), entries);
         assert!(decode(&bytes, 99).is_err());
@@ -264,7 +266,10 @@ mod tests {
 ["b.json","c","0000000000000000","00000000000000000000000000000000",0]"#;
         let bytes = [&[JSON_LINES][..], lines].concat();
         let entries = decode(&bytes, 2).unwrap();
-        assert_eq!(entries[0], LedgerEntry { token: TokenDigest::of("abc"), ..entry("a\n.json".into(), "a\n".into(), 3) });
+        assert_eq!(
+            entries[0],
+            LedgerEntry { token: TokenDigest::of("abc"), ..entry("a\n.json".into(), "a\n".into(), 3) }
+        );
         assert_eq!((entries[1].entity_id.as_str(), entries[1].points), ("c", 0));
         assert!(decode(&bytes, 3).is_err());
     }

@@ -179,9 +179,11 @@ pub async fn others_with_entities(
     let mut others = Vec::new();
     for first_key in &pages {
         for page in fetch(&mut connection, scope, &[first_key]).await? {
-            others.extend(page.entries.into_iter().filter(|entry| {
-                wanted.contains(entry.entity_id.as_str()) && !objects.contains_key(&entry.object_key)
-            }));
+            others.extend(
+                page.entries.into_iter().filter(|entry| {
+                    wanted.contains(entry.entity_id.as_str()) && !objects.contains_key(&entry.object_key)
+                }),
+            );
         }
     }
     Ok(others)

@@ -12,7 +12,7 @@ use crate::database::classify::During;
 use crate::database::ledger::{LedgerCursor, LedgerEntry, TokenDigest};
 use crate::database::staged_listing;
 use crate::error::Result;
-use crate::raw_store::ListedObject;
+use crate::raw_store::{ListedObject, entity_file_name};
 
 const DOING: &str = "comparing the listing with the ledger";
 
@@ -60,7 +60,8 @@ pub(super) async fn find(
     }
     let mut listing = ListingCursor::open(connection, scope).await?;
     let mut ledger = LedgerCursor::open(connection, scope).await?;
-    let mut pending = Staging::new("COPY pg_temp.pending (object_key, size, token, modified_ms) FROM STDIN (FORMAT binary)");
+    let mut pending =
+        Staging::new("COPY pg_temp.pending (object_key, size, token, modified_ms) FROM STDIN (FORMAT binary)");
     let mut vanished = Staging::new("COPY pg_temp.vanished (object_key, entity_id) FROM STDIN (FORMAT binary)");
 
     let mut found = Difference::default();
@@ -152,7 +153,7 @@ impl Staging {
     }
 }
 
-/// A staged line, and whether its version is a dead letter.
+/// A staged line, and whether its version is a dead letter because of what is in it.
 struct ListedLine {
     object: ListedObject,
     is_dead_letter: bool,
@@ -167,7 +168,7 @@ impl ListingCursor {
     async fn open(connection: &mut PgConnection, scope: &SlotScope) -> Result<Self> {
         sqlx::query(
             "DECLARE listing_in_order NO SCROLL CURSOR FOR
-             SELECT listing.object_key, listing.size, listing.token, listing.modified_ms, letter.token IS NOT NULL
+             SELECT listing.object_key, listing.size, listing.token, listing.modified_ms, letter.entity_id
              FROM pg_temp.listing
              LEFT JOIN sync_multiplexer.dead_letter AS letter
                     ON letter.slot_id = $1 AND letter.organization_id = $2
@@ -185,15 +186,17 @@ impl ListingCursor {
 
     async fn next(&mut self, connection: &mut PgConnection) -> Result<Option<ListedLine>> {
         if self.lines.is_empty() {
-            let rows: Vec<(String, i64, String, i64, bool)> =
+            let rows: Vec<(String, i64, String, i64, Option<String>)> =
                 sqlx::query_as("FETCH FORWARD 2000 FROM listing_in_order")
                     .persistent(false)
                     .fetch_all(connection)
                     .await
                     .during(DOING)?;
-            self.lines.extend(rows.into_iter().map(|(key, size, token, modified_ms, is_dead_letter)| ListedLine {
+            self.lines.extend(rows.into_iter().map(|(key, size, token, modified_ms, letter)| ListedLine {
+                // An object of another name than its entity's may be one because of the object that has the name, which
+                // may be gone by now.
+                is_dead_letter: letter.is_some_and(|id| id.is_empty() || entity_file_name(&id) == key),
                 object: ListedObject { key, size: size.cast_unsigned(), token, modified_ms },
-                is_dead_letter,
             }));
         }
         Ok(self.lines.pop_front())

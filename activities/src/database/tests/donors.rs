@@ -13,10 +13,8 @@ async fn found(world: &World, scope: &SlotScope, model: &str) -> Vec<Uuid> {
 
 /// A slot that a replay writes to.
 async fn building(world: &World, embedder_model: Option<&str>) -> SlotScope {
-    let new = NewShadow {
-        embedder_model: embedder_model.map(str::to_owned),
-        ..world.new_shadow(world.destination().await)
-    };
+    let new =
+        NewShadow { embedder_model: embedder_model.map(str::to_owned), ..world.new_shadow(world.destination().await) };
     shadow::create(world.database(), &new).await.unwrap();
     slots::mark_building(world.database(), &new.scope).await.unwrap();
     new.scope
@@ -57,7 +55,10 @@ async fn another_syncs_slots_are_no_donors() {
     let error = donors::of_model(world.database(), &other_sync, "model one").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 
-    let new = NewShadow { scope: SlotScope { slot_id: Uuid::now_v7(), ..other_sync }, ..world.new_shadow(world.destination().await) };
+    let new = NewShadow {
+        scope: SlotScope { slot_id: Uuid::now_v7(), ..other_sync },
+        ..world.new_shadow(world.destination().await)
+    };
     shadow::create(world.database(), &new).await.unwrap();
     assert!(found(&world, &new.scope, "model one").await.is_empty());
 }

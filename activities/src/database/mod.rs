@@ -40,7 +40,7 @@ pub mod verifications;
 #[cfg(test)]
 pub(crate) mod test_database;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use connect::Database;
 pub use migrate::{MigrationStatus, PendingMigration};

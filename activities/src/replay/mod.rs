@@ -6,6 +6,8 @@
 //! as textless, as a dead letter, as vanished, or as deleted; there is no other way out.
 
 mod batch;
+#[cfg(test)]
+mod convergence;
 mod donors;
 mod entity_text;
 mod preparation;

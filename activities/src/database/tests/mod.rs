@@ -14,4 +14,4 @@ mod roles;
 mod segments;
 mod shadow;
 mod tenancy;
-mod world;
+pub(crate) mod world;

@@ -39,6 +39,7 @@ async fn batches_move_the_cursor_and_add_up() {
         chunks_embedded: 3,
         chunks_reused: 1,
         gaps: gaps(&[("no converter for .dwg", 2)]),
+        ..Default::default()
     };
     segments::checkpoint(world.database(), &scope, plan_id, 0, None, 0, &first).await.unwrap();
     let second = BatchRecord {
@@ -49,6 +50,7 @@ async fn batches_move_the_cursor_and_add_up() {
         chunks_embedded: 0,
         chunks_reused: 1,
         gaps: gaps(&[("no converter for .dwg", 1), ("odd\0name", 1)]),
+        ..Default::default()
     };
     segments::checkpoint(world.database(), &scope, plan_id, 0, None, 3, &second).await.unwrap();
 

@@ -50,30 +50,21 @@ async fn a_stranger_finds_nothing() {
     ] {
         let shadow = NewShadow { scope, ..world.new_shadow(built.connection_id) };
         let batch = BatchRecord { next_index: 1, accepted: vec![accepted("a.json", 1)], ..Default::default() };
-        let result = json!({});
+        let (result, options, nothing) = (json!({}), sized(None), BTreeMap::new());
         let calls = [
             ("slots::get", slots::get(db, &scope).map(kind).boxed()),
             ("slots::mark_building", slots::mark_building(db, &scope).map(kind).boxed()),
             ("slots::mark_ready", slots::mark_ready(db, &scope, plan_id).map(kind).boxed()),
             ("shadow::create", shadow::create(db, &shadow).map(kind).boxed()),
-            (
-                "plans::create",
-                plans::create(db, &scope, Uuid::now_v7(), listing(&["a"]), &sized(None)).map(kind).boxed(),
-            ),
-            (
-                "plans::create again",
-                plans::create(db, &scope, plan_id, listing(&["a"]), &sized(None)).map(kind).boxed(),
-            ),
+            ("plans::create", plans::create(db, &scope, Uuid::now_v7(), listing(&["a"]), &options).map(kind).boxed()),
+            ("plans::create again", plans::create(db, &scope, plan_id, listing(&["a"]), &options).map(kind).boxed()),
             ("plans::drop_plan", plans::drop_plan(db, &scope).map(kind).boxed()),
             ("segments::read", segments::read(db, &scope, plan_id, 0).map(kind).boxed()),
             ("segments::claim", segments::claim(db, &scope, plan_id, 0, Uuid::new_v4()).map(kind).boxed()),
             ("segments::checkpoint", segments::checkpoint(db, &scope, plan_id, 0, None, 0, &batch).map(kind).boxed()),
             ("segments::totals", segments::totals(db, &scope, plan_id).map(kind).boxed()),
             ("ledger::stream", ledger::stream(db, &scope).map(kind).boxed()),
-            (
-                "ledger::others_with_entities",
-                ledger::others_with_entities(db, &scope, &BTreeMap::new()).map(kind).boxed(),
-            ),
+            ("ledger::others_with_entities", ledger::others_with_entities(db, &scope, &nothing).map(kind).boxed()),
             ("ledger::stream_by_entity", ledger::stream_by_entity(db, &scope).map(kind).boxed()),
             ("ledger::sample", ledger::sample(db, &scope, 1, 1).map(kind).boxed()),
             ("ledger::totals", ledger::totals(db, &scope).map(kind).boxed()),

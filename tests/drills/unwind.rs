@@ -11,7 +11,8 @@ use workflows::domain::ErrorKind;
 use crate::write_log::PATIENCE;
 
 /// The steps that note themselves in the operation's record when they begin; `replay` is noted by the end of planning.
-const STEPS: [&str; 9] = ["validate", "create", "prepare", "plan", "replay", "close", "finish", "verify", "mark-ready"];
+const STEPS: [&str; 10] =
+    ["validate", "create", "prepare", "plan", "replay", "close", "catch-up", "finish", "verify", "mark-ready"];
 
 /// From now on, whatever notes this step is refused by the database, in words that no retry changes.
 async fn deny(world: &World, step: &str) {

@@ -180,8 +180,11 @@ fn has_room<W: Controlled>(state: &W, in_flight: usize) -> bool {
     !state.is_paused() && in_flight < state.controls().lanes as usize
 }
 
-/// Shows how far a plan is.
+/// Shows how far a plan is. One that had nothing to do leaves what was shown of the one before.
 pub(crate) fn show<W: Controlled>(ctx: &WorkflowContext<W>, plan: &Plan, tally: &Tally, in_flight: usize) {
+    if plan.segments == 0 {
+        return publish(ctx);
+    }
     let now_ms = progress::millis(ctx.workflow_time());
     ctx.state_mut(|state| {
         let controls = state.controls_mut();

@@ -27,14 +27,14 @@ use crate::destinations::StoredEntity;
 use crate::raw_store::{ListedObject, RawStore, ReadOptions, SyncStore, entity_file_name};
 
 /// Histories of one run, and a variable that repeats one.
-const HISTORIES: u64 = 240;
+const HISTORIES: u64 = 200;
 const SEED: &str = "SYNCMUX_HISTORY_SEED";
 
 /// Histories at a time.
 const LANES: u64 = 4;
 
 /// Entities that there may be: few, so that much happens to each.
-const ENTITIES: u32 = 14;
+const ENTITIES: u32 = 10;
 
 /// A raw store that somebody keeps changing.
 struct Store {
@@ -220,7 +220,7 @@ async fn history(world: &World, seed: u64) {
     let shelf = Arc::new(Shelf::new("followed"));
     let follower = Follower { world, slot: open_slot(world.shadow().await, &shelf), shelf };
     store.put("m1000.json", &message("m1000", &mut random));
-    for _ in 0..random.u32(0..40) {
+    for _ in 0..random.u32(0..25) {
         store.change(&mut random);
     }
     // While it is filled and caught up, the store goes on changing: between the rounds and in the middle of them.

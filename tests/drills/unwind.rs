@@ -1,5 +1,7 @@
 //! Every step of a fork fails for good, and what the fork had made is gone; what others had made is not.
 
+use activities::database::{SlotScope, ledger};
+use futures::TryStreamExt as _;
 use harness::{World, until};
 use proto::v1::{ForkOptions, ForkRequest, SlotState};
 use sqlx::AssertSqlSafe;
@@ -54,16 +56,17 @@ fn assert_clean_slate(residue: &[(String, i64)], after: &str) {
     assert!(left.is_empty(), "after {after} there is left: {left:?}");
 }
 
-/// Everything a slot holds, to compare before and after: each point with its text, each page of the ledger.
+/// Everything a slot holds, to compare before and after: each point with its text, each entry of the ledger.
 async fn content(world: &World, slot: &str) -> (Vec<String>, Vec<String>) {
     let points = format!("SELECT md5(point::text) FROM {} AS point ORDER BY point_id", world.points_table(slot));
     let points = sqlx::query_scalar(AssertSqlSafe(points)).fetch_all(world.database.pool()).await;
-    let ledger = sqlx::query_scalar(
-        "SELECT md5(page::text) FROM sync_multiplexer.ledger_page AS page WHERE slot_id::text = $1 ORDER BY first_key",
-    )
-    .bind(slot)
-    .fetch_all(world.database.pool())
-    .await;
+    let scope = SlotScope {
+        organization_id: world.ids.organization_id,
+        sync_id: world.ids.sync_id,
+        slot_id: slot.parse().expect("a slot id is a UUID"),
+    };
+    let ledger = ledger::stream(&world.database, &scope).await.expect("the ledger is readable");
+    let ledger = ledger.map_ok(|entry| format!("{entry:?}")).try_collect().await;
     (points.expect("the points are readable"), ledger.expect("the ledger is readable"))
 }
 
@@ -211,7 +214,6 @@ async fn another_profile_on_the_same_connection_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_undo_may_come_twice_or_without_its_step() {
-    use activities::database::SlotScope;
     use activities::database::plans::{self, PlanOptions};
     use activities::database::shadow::{self, NewShadow, Shadow};
     use futures::StreamExt as _;

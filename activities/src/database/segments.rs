@@ -26,6 +26,8 @@ pub struct Segment {
     pub next_index: u32,
     /// What the entries before came to.
     pub counters: Counters,
+    /// Ids of entities that were [announced](announce) for the entries that follow, and not recorded.
+    pub in_hand: Vec<String>,
 }
 
 impl Segment {
@@ -123,6 +125,7 @@ struct SegmentRow {
     cursor: Cursor,
     #[sqlx(flatten)]
     counters: Counters,
+    in_hand: Vec<Vec<u8>>,
 }
 
 impl SegmentRow {
@@ -131,6 +134,7 @@ impl SegmentRow {
             entries: segment_entries::decode(&self.entries, self.cursor.entry_count as usize)?,
             next_index: self.cursor.next_index,
             counters: self.counters,
+            in_hand: self.in_hand.iter().map(|id| String::from_utf8_lossy(id).into_owned()).collect(),
         })
     }
 }
@@ -158,7 +162,7 @@ pub async fn claim(
            AND plan.slot_id = $3 AND plan.sync_id = $4 AND plan.organization_id = $5
          RETURNING segment.entries, segment.entry_count, segment.next_index, segment.claim, segment.entities,
                    segment.points, segment.textless, segment.dead_letters, segment.vanished, segment.deleted,
-                   segment.chunks_embedded, segment.chunks_reused",
+                   segment.chunks_embedded, segment.chunks_reused, segment.in_hand",
     )
     .bind(plan_id)
     .bind(i64::from(segment_no))
@@ -179,7 +183,8 @@ pub async fn claim(
 pub async fn read(database: &Database, scope: &SlotScope, plan_id: Uuid, segment_no: u32) -> Result<Segment> {
     let row: Option<SegmentRow> = sqlx::query_as(
         "SELECT segment.entries, segment.entry_count, segment.next_index, segment.claim, segment.entities,
-                segment.points, segment.textless, segment.dead_letters, segment.vanished, segment.deleted, segment.chunks_embedded,
+                segment.points, segment.textless, segment.dead_letters, segment.vanished, segment.deleted,
+                segment.chunks_embedded, segment.in_hand,
                 segment.chunks_reused
          FROM sync_multiplexer.segment
          JOIN sync_multiplexer.plan USING (plan_id, organization_id)
@@ -195,6 +200,51 @@ pub async fn read(database: &Database, scope: &SlotScope, plan_id: Uuid, segment
     .await
     .during("reading the segment")?;
     row.ok_or_else(|| not_found(plan_id, segment_no))?.decode()
+}
+
+/// Notes the entities whose points are about to be written, until the batch is recorded: an attempt that dies in between
+/// leaves their ids to the next one.
+///
+/// # Errors
+/// `NotFound` when the slot's current plan has no such segment; `Unavailable` when another attempt has claimed the segment
+/// since.
+pub async fn announce(
+    database: &Database,
+    scope: &SlotScope,
+    plan_id: Uuid,
+    segment_no: u32,
+    claim: Uuid,
+    entity_ids: &[&str],
+) -> Result<()> {
+    let noted = sqlx::query(
+        "UPDATE sync_multiplexer.segment
+         SET in_hand = ARRAY(SELECT DISTINCT unnest(segment.in_hand || $7::bytea[]))
+         FROM sync_multiplexer.plan
+         WHERE segment.plan_id = $1 AND segment.segment_no = $2 AND segment.claim = $6
+           AND plan.plan_id = segment.plan_id AND plan.organization_id = segment.organization_id
+           AND plan.slot_id = $3 AND plan.sync_id = $4 AND plan.organization_id = $5",
+    )
+    .bind(plan_id)
+    .bind(i64::from(segment_no))
+    .bind(scope.slot_id)
+    .bind(scope.sync_id)
+    .bind(scope.organization_id)
+    .bind(claim)
+    .bind(entity_ids.iter().map(|id| id.as_bytes()).collect::<Vec<_>>())
+    .execute(database.pool())
+    .await
+    .during("announcing a batch")?
+    .rows_affected();
+    if noted > 0 {
+        return Ok(());
+    }
+    let mut connection = database.pool().acquire().await.during("announcing a batch")?;
+    lock(&mut connection, scope, plan_id, segment_no).await?;
+    Err(taken_over(plan_id, segment_no))
+}
+
+fn taken_over(plan_id: Uuid, segment_no: u32) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("another attempt took over segment {segment_no} of plan {plan_id}"))
 }
 
 /// Records a batch that the destination acknowledged and moves the cursor over it, in one transaction.
@@ -219,10 +269,7 @@ pub async fn checkpoint(
     let mut transaction = database.pool().begin().await.during(DOING)?;
     let cursor = lock(&mut transaction, scope, plan_id, segment_no).await?;
     if cursor.claim != claim {
-        return Err(Error::new(
-            ErrorKind::Unavailable,
-            format!("another attempt took over segment {segment_no} of plan {plan_id}"),
-        ));
+        return Err(taken_over(plan_id, segment_no));
     }
     if cursor.next_index != from_index {
         return Err(Error::new(
@@ -368,6 +415,7 @@ async fn advance(connection: &mut PgConnection, plan_id: Uuid, segment_no: u32, 
              entities = entities + $4, points = points + $5, textless = textless + $6,
              dead_letters = dead_letters + $7, vanished = vanished + $8,
              chunks_embedded = chunks_embedded + $10, chunks_reused = chunks_reused + $11, deleted = deleted + $12,
+             in_hand = '{}',
              gaps = (SELECT coalesce(jsonb_object_agg(what, times), '{}')
                      FROM (SELECT key AS what, sum(value::bigint) AS times
                            FROM (SELECT * FROM jsonb_each_text(segment.gaps)

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::donors::Donors;
+use super::hand::Hand;
 use super::preparation::{Object, Outcome, Preparation, Prepared, PreparedChunk, dead_letter};
 use super::slot::{Feed, OpenSlot};
 use super::vectors::{self, Wanted};
@@ -35,6 +36,7 @@ pub(crate) struct Carrier<'a> {
     /// Short name of the original source, which texts and payloads name.
     source_name: Arc<str>,
     donors: Donors,
+    hand: Option<Hand>,
 }
 
 /// What reading gave: an entity with its file, or an outcome already.
@@ -64,12 +66,17 @@ impl<'a> Carrier<'a> {
                 "neither the raw store's manifest nor the platform names the source, which is part of every text",
             )
         })?;
-        Ok(Self { slot, store, source_name: name.into(), donors: Donors::default() })
+        Ok(Self { slot, store, source_name: name.into(), donors: Donors::default(), hand: None })
     }
 
     /// Copies vectors that `donors` have instead of embedding.
     pub(crate) fn reusing(self, donors: Donors) -> Self {
         Self { donors, ..self }
+    }
+
+    /// Announces what is about to be written in `hand`.
+    pub(crate) fn announcing(self, hand: Hand) -> Self {
+        Self { hand: Some(hand), ..self }
     }
 
     /// What the object should have become; `None` when it has changed since, is gone or cannot be read.
@@ -282,6 +289,9 @@ impl<'a> Carrier<'a> {
     async fn write(&self, sources: Vec<ListedObject>, documents: &[EntityDocument], ledger: &mut Ledger) -> Result<()> {
         if documents.is_empty() {
             return Ok(());
+        }
+        if let Some(hand) = &self.hand {
+            hand.announce(&documents.iter().map(|document| document.entity.0.as_str()).collect::<Vec<_>>()).await?;
         }
         let outcome = self.slot.destination.upsert(documents).await?;
         let accepted: BTreeMap<_, _> = outcome.accepted.into_iter().collect();

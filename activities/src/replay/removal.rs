@@ -25,7 +25,8 @@ struct Removal {
 }
 
 impl Carrier<'_> {
-    /// Does what a plan wants done about objects; `next_index` is where the cursor goes afterwards.
+    /// Does what a plan wants done about objects; `next_index` is where the cursor goes afterwards. `in_hand` are entities that
+    /// an attempt before this one may have written and has not recorded.
     ///
     /// # Errors
     ///
@@ -35,6 +36,7 @@ impl Carrier<'_> {
         database: &Database,
         changes: &[PlannedChange],
         next_index: u32,
+        in_hand: &[String],
     ) -> Result<BatchRecord> {
         let (mut writes, mut gone) = (Vec::new(), BTreeMap::new());
         for (change, is_there) in self.look(changes).await? {
@@ -52,18 +54,33 @@ impl Carrier<'_> {
         let Removal { deleted, forgotten } = self.remove(database, gone).await?;
         let record = self.carry(&writes, next_index).await?;
         let superseded = self.superseded(database, &record).await?;
-        Ok(BatchRecord { deleted, forgotten: [forgotten, superseded].concat(), ..record })
+        let abandoned = self.abandon(database, &record, in_hand).await?;
+        Ok(BatchRecord { deleted, forgotten: [forgotten, superseded, abandoned].concat(), ..record })
     }
 
     /// Keys of other objects whose points were just written over, because they carry the same entity. The next plan finds out
     /// what they are by then: gone, or a copy of an entity whose own object is there, which is a dead letter.
     async fn superseded(&self, database: &Database, record: &BatchRecord) -> Result<Vec<String>> {
-        let written: BTreeMap<String, String> =
-            record.accepted.iter().map(|entry| (entry.object_key.clone(), entry.entity_id.clone())).collect();
-        if written.is_empty() {
+        if record.accepted.is_empty() {
             return Ok(Vec::new());
         }
-        let others = ledger::others_with_entities(database, &self.slot.scope, &written).await?;
+        let (keys, ids) =
+            record.accepted.iter().map(|entry| (entry.object_key.as_str(), entry.entity_id.as_str())).unzip();
+        let others = ledger::with_entities(database, &self.slot.scope, &ids, &keys).await?;
+        Ok(others.into_iter().map(|other| other.object_key).collect())
+    }
+
+    /// Deletes what an attempt wrote that ended before it was recorded, and whose objects are gone or broken now. Answers the
+    /// keys of what the ledger has of them: an earlier version, which was written over.
+    async fn abandon(&self, database: &Database, record: &BatchRecord, in_hand: &[String]) -> Result<Vec<String>> {
+        let recorded: HashSet<&str> = record.accepted.iter().map(|entry| entry.entity_id.as_str()).collect();
+        let abandoned: HashSet<&str> = in_hand.iter().map(String::as_str).filter(|id| !recorded.contains(id)).collect();
+        if abandoned.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entities: Vec<_> = abandoned.iter().map(|id| EntityRef((*id).to_owned())).collect();
+        self.slot.destination.delete(&entities).await?;
+        let others = ledger::with_entities(database, &self.slot.scope, &abandoned, &HashSet::new()).await?;
         Ok(others.into_iter().map(|other| other.object_key).collect())
     }
 
@@ -102,7 +119,8 @@ impl Carrier<'_> {
     /// What the slot was given from other objects that carry the same entities and are still there.
     async fn other_carriers(&self, database: &Database, gone: &BTreeMap<String, String>) -> Result<Vec<LedgerEntry>> {
         let mut there = Vec::new();
-        for other in ledger::others_with_entities(database, &self.slot.scope, gone).await? {
+        let (keys, ids) = gone.iter().map(|(key, id)| (key.as_str(), id.as_str())).unzip();
+        for other in ledger::with_entities(database, &self.slot.scope, &ids, &keys).await? {
             if self.store.holds_entity(&other.object_key).await? {
                 there.push(other);
             }

@@ -144,17 +144,18 @@ async fn sum(connection: &mut PgConnection, scope: &SlotScope) -> Result<LedgerT
     .during("adding up the ledger")
 }
 
-/// Entries of other objects that carry one of the same entities. `objects` are entity ids by object key.
+/// Entries that carry one of these entities, those of the objects `except` left out.
 ///
 /// Two objects carry the same entity only if one of them is not named after it, so what is looked at are the pages with such
-/// names, hardly ever any, and those of the right names.
+/// names, hardly ever any, and those of the right names, unless these are left out.
 ///
 /// # Errors
 /// `NotFound` for a slot this product did not build.
-pub async fn others_with_entities(
+pub async fn with_entities(
     database: &Database,
     scope: &SlotScope,
-    objects: &BTreeMap<String, String>,
+    entity_ids: &HashSet<&str>,
+    except: &HashSet<&str>,
 ) -> Result<Vec<LedgerEntry>> {
     let mut connection = database.pool().acquire().await.during(DOING)?;
     scope.require(&mut connection).await?;
@@ -169,24 +170,20 @@ pub async fn others_with_entities(
     .during(DOING)?
     .into_iter()
     .collect();
-    let right_names: Vec<_> =
-        objects.iter().map(|(key, id)| (key, entity_file_name(id))).filter(|(key, name)| *key != name).collect();
-    if !right_names.is_empty() {
-        let names: Vec<_> = right_names.iter().map(|(_, name)| name.as_str()).collect();
+    let names: Vec<_> = entity_ids.iter().map(|id| entity_file_name(id)).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).filter(|name| !except.contains(name)).collect();
+    if !names.is_empty() {
         pages.extend(covering(&mut connection, scope, &names).await?);
     }
-    let wanted: HashSet<&str> = objects.values().map(String::as_str).collect();
-    let mut others = Vec::new();
+    let mut found = Vec::new();
     for first_key in &pages {
         for page in fetch(&mut connection, scope, &[first_key]).await? {
-            others.extend(
-                page.entries.into_iter().filter(|entry| {
-                    wanted.contains(entry.entity_id.as_str()) && !objects.contains_key(&entry.object_key)
-                }),
-            );
+            found.extend(page.entries.into_iter().filter(|entry| {
+                entity_ids.contains(entry.entity_id.as_str()) && !except.contains(entry.object_key.as_str())
+            }));
         }
     }
-    Ok(others)
+    Ok(found)
 }
 
 /// The entries in byte order of the object key inside a transaction that does other things meanwhile: a cursor.

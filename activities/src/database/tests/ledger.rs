@@ -213,8 +213,8 @@ async fn other_objects_of_the_same_entity_are_found() {
     changes.put(entry("lonely copy.json".into(), "e99999".into(), 1));
     apply(&world, &scope, changes).await;
     let others = async |objects: &[(&str, &str)]| {
-        let objects = objects.iter().map(|(key, id)| ((*key).to_owned(), (*id).to_owned())).collect();
-        let found = ledger::others_with_entities(world.database(), &scope, &objects).await.unwrap();
+        let (keys, ids) = objects.iter().copied().unzip();
+        let found = ledger::with_entities(world.database(), &scope, &ids, &keys).await.unwrap();
         found.into_iter().map(|entry| entry.object_key).collect::<HashSet<_>>()
     };
     let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<HashSet<_>>();

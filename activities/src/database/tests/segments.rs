@@ -127,7 +127,16 @@ async fn the_attempt_that_claimed_last_goes_on() {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "retried: {error}");
         assert!(error.message().contains("took over segment 0"), "{error}");
     }
+    let announce =
+        async |claim, ids: &[&str]| segments::announce(world.database(), &scope, plan_id, 0, claim, ids).await;
+    assert_eq!(announce(early, &["b"]).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    announce(late, &["b", "c\0"]).await.unwrap();
+    announce(late, &["b"]).await.unwrap();
+    let mut in_hand = segments::read(world.database(), &scope, plan_id, 0).await.unwrap().in_hand;
+    in_hand.sort();
+    assert_eq!(in_hand, ["b", "c\0"], "until it is recorded");
     record(Some(late), 1, "b.json").await.unwrap();
+    assert_eq!(segments::read(world.database(), &scope, plan_id, 0).await.unwrap().in_hand, [""; 0]);
     assert!(segments::read(world.database(), &scope, plan_id, 0).await.unwrap().is_done());
 }
 

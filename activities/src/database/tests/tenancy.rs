@@ -1,6 +1,6 @@
 //! With another organisation's id nothing is found, and nothing changes.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use futures::FutureExt;
 use serde_json::json;
@@ -50,7 +50,7 @@ async fn a_stranger_finds_nothing() {
     ] {
         let shadow = NewShadow { scope, ..world.new_shadow(built.connection_id) };
         let batch = BatchRecord { next_index: 1, accepted: vec![accepted("a.json", 1)], ..Default::default() };
-        let (result, options, nothing) = (json!({}), sized(None), BTreeMap::new());
+        let (result, options, nothing) = (json!({}), sized(None), HashSet::new());
         let calls = [
             ("slots::get", slots::get(db, &scope).map(kind).boxed()),
             ("slots::mark_building", slots::mark_building(db, &scope).map(kind).boxed()),
@@ -61,10 +61,11 @@ async fn a_stranger_finds_nothing() {
             ("plans::drop_plan", plans::drop_plan(db, &scope).map(kind).boxed()),
             ("segments::read", segments::read(db, &scope, plan_id, 0).map(kind).boxed()),
             ("segments::claim", segments::claim(db, &scope, plan_id, 0, Uuid::new_v4()).map(kind).boxed()),
+            ("segments::announce", segments::announce(db, &scope, plan_id, 0, made_by, &[]).map(kind).boxed()),
             ("segments::checkpoint", segments::checkpoint(db, &scope, plan_id, 0, None, 0, &batch).map(kind).boxed()),
             ("segments::totals", segments::totals(db, &scope, plan_id).map(kind).boxed()),
             ("ledger::stream", ledger::stream(db, &scope).map(kind).boxed()),
-            ("ledger::others_with_entities", ledger::others_with_entities(db, &scope, &nothing).map(kind).boxed()),
+            ("ledger::with_entities", ledger::with_entities(db, &scope, &nothing, &nothing).map(kind).boxed()),
             ("ledger::stream_by_entity", ledger::stream_by_entity(db, &scope).map(kind).boxed()),
             ("ledger::sample", ledger::sample(db, &scope, 1, 1).map(kind).boxed()),
             ("ledger::totals", ledger::totals(db, &scope).map(kind).boxed()),

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use sqlx::PgConnection;
 
 use crate::database::SlotScope;
-use crate::database::binary_copy::BinaryRows;
 use crate::database::classify::During;
 use crate::database::ledger::{LedgerCursor, LedgerEntry, TokenDigest};
 use crate::database::staged_listing;
@@ -16,8 +15,8 @@ use crate::raw_store::{ListedObject, entity_file_name};
 
 const DOING: &str = "comparing the listing with the ledger";
 
-/// Bytes gathered before they are sent.
-const FLUSH_BYTES: usize = 64 * 1024;
+/// Rows gathered before they are sent.
+const FLUSH_ROWS: usize = 2000;
 
 /// Object keys that are named; all are counted.
 const SAMPLE: usize = 20;
@@ -60,9 +59,7 @@ pub(super) async fn find(
     }
     let mut listing = ListingCursor::open(connection, scope).await?;
     let mut ledger = LedgerCursor::open(connection, scope).await?;
-    let mut pending =
-        Staging::new("COPY pg_temp.pending (object_key, size, token, modified_ms) FROM STDIN (FORMAT binary)");
-    let mut vanished = Staging::new("COPY pg_temp.vanished (object_key, entity_id) FROM STDIN (FORMAT binary)");
+    let (mut pending, mut vanished) = (Vec::new(), Vec::new());
 
     let mut found = Difference::default();
     let mut listed = listing.next(connection).await?;
@@ -76,20 +73,21 @@ pub(super) async fn find(
         };
         let line = if order.is_le() { std::mem::replace(&mut listed, listing.next(connection).await?) } else { None };
         let entry = if order.is_ge() { std::mem::replace(&mut held, ledger.next(connection).await?) } else { None };
-        if let Some(entry) = &entry {
-            found.held += 1;
-            if line.is_none() {
-                found.vanish(entry, &mut vanished);
-            }
+        found.held += u64::from(entry.is_some());
+        match (line, entry) {
+            (Some(line), entry) => pending.extend(found.list(line, entry.as_ref(), retry_dead_letters)),
+            (None, Some(entry)) => vanished.push(found.vanish(entry)),
+            (None, None) => {}
         }
-        if let Some(line) = &line {
-            found.list(line, entry.as_ref(), retry_dead_letters, &mut pending);
+        if pending.len() >= FLUSH_ROWS {
+            stage_pending(connection, &mut pending).await?;
         }
-        pending.flush(connection, FLUSH_BYTES).await?;
-        vanished.flush(connection, FLUSH_BYTES).await?;
+        if vanished.len() >= FLUSH_ROWS {
+            stage_vanished(connection, &mut vanished).await?;
+        }
     }
-    pending.flush(connection, 0).await?;
-    vanished.flush(connection, 0).await?;
+    stage_pending(connection, &mut pending).await?;
+    stage_vanished(connection, &mut vanished).await?;
     for statement in ["CLOSE listing_in_order", "CLOSE ledger_in_order"] {
         staged_listing::execute(connection, statement).await?;
     }
@@ -97,60 +95,65 @@ pub(super) async fn find(
 }
 
 impl Difference {
-    fn list(&mut self, line: &ListedLine, held: Option<&LedgerEntry>, retry_dead_letters: bool, pending: &mut Staging) {
-        let object = &line.object;
+    /// Counts a line; answers the object if it is to be written.
+    fn list(&mut self, line: ListedLine, held: Option<&LedgerEntry>, retry_dead_letters: bool) -> Option<ListedObject> {
+        let object = line.object;
         self.listed += 1;
         if held.is_some_and(|entry| entry.token == TokenDigest::of(&object.token)) {
             self.unchanged += 1;
-        } else if line.is_dead_letter && !retry_dead_letters {
-            self.left_out += 1;
-        } else {
-            self.pending += 1;
-            self.oldest_change_ms =
-                Some(self.oldest_change_ms.map_or(object.modified_ms, |oldest| oldest.min(object.modified_ms)));
-            let size = object.size.cast_signed();
-            pending.rows.row(4).text(&object.key).bigint(size).text(&object.token).bigint(object.modified_ms);
-            pending.count += 1;
+            return None;
         }
+        if line.is_dead_letter && !retry_dead_letters {
+            self.left_out += 1;
+            return None;
+        }
+        self.pending += 1;
+        self.oldest_change_ms =
+            Some(self.oldest_change_ms.map_or(object.modified_ms, |oldest| oldest.min(object.modified_ms)));
+        Some(object)
     }
 
-    fn vanish(&mut self, entry: &LedgerEntry, vanished: &mut Staging) {
+    /// Counts an entry that was not listed; answers its key and entity.
+    fn vanish(&mut self, entry: LedgerEntry) -> (String, String) {
         self.vanished += 1;
         if self.vanished_sample.len() < SAMPLE {
             self.vanished_sample.push(entry.object_key.clone());
         }
         // No destination takes an id with U+0000, so such an entity has no points to find.
-        let entity_id = entry.entity_id.replace('\0', "\u{FFFD}");
-        vanished.rows.row(2).text(&entry.object_key).text(&entity_id);
-        vanished.count += 1;
+        (entry.object_key, entry.entity_id.replace('\0', "\u{FFFD}"))
     }
 }
 
-/// Rows on their way into a temporary table.
-struct Staging {
-    statement: &'static str,
-    rows: BinaryRows,
-    count: u32,
+/// Stages what was gathered. `INSERT`, not `COPY`: the cursors are read in between, and a `COPY` that is closed at once waits
+/// for the network each time.
+async fn stage_pending(connection: &mut PgConnection, objects: &mut Vec<ListedObject>) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO pg_temp.pending (object_key, size, token, modified_ms)
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])",
+    )
+    .bind(objects.iter().map(|object| object.key.as_str()).collect::<Vec<_>>())
+    .bind(objects.iter().map(|object| object.size.cast_signed()).collect::<Vec<_>>())
+    .bind(objects.iter().map(|object| object.token.as_str()).collect::<Vec<_>>())
+    .bind(objects.iter().map(|object| object.modified_ms).collect::<Vec<_>>())
+    .persistent(false)
+    .execute(connection)
+    .await
+    .during(DOING)?;
+    objects.clear();
+    Ok(())
 }
 
-impl Staging {
-    fn new(statement: &'static str) -> Self {
-        Self { statement, rows: BinaryRows::new(), count: 0 }
-    }
-
-    /// Sends what was gathered, if it is more than `above` bytes. Each time is a `COPY` of its own, because the cursors are
-    /// read on the same connection in between.
-    async fn flush(&mut self, connection: &mut PgConnection, above: usize) -> Result<()> {
-        if self.count == 0 || self.rows.len() <= above {
-            return Ok(());
-        }
-        self.rows.end();
-        let mut copy = connection.copy_in_raw(self.statement).await.during(DOING)?;
-        copy.send(self.rows.as_slice()).await.during(DOING)?;
-        copy.finish().await.during(DOING)?;
-        (self.rows, self.count) = (BinaryRows::new(), 0);
-        Ok(())
-    }
+async fn stage_vanished(connection: &mut PgConnection, vanished: &mut Vec<(String, String)>) -> Result<()> {
+    let (keys, ids): (Vec<&str>, Vec<&str>) = vanished.iter().map(|(key, id)| (key.as_str(), id.as_str())).unzip();
+    sqlx::query("INSERT INTO pg_temp.vanished (object_key, entity_id) SELECT * FROM unnest($1::text[], $2::text[])")
+        .bind(keys)
+        .bind(ids)
+        .persistent(false)
+        .execute(connection)
+        .await
+        .during(DOING)?;
+    vanished.clear();
+    Ok(())
 }
 
 /// A staged line, and whether its version is a dead letter because of what is in it.

@@ -5,7 +5,7 @@
 SYNCMUX = "$${CARGO_TARGET_DIR:-target}/debug/syncmux"
 OPTIMISED = "$${CARGO_TARGET_DIR:-target}/release/syncmux"
 
-.PHONY: help prepare build demo test bench lint down clean-dev
+.PHONY: help prepare peers build demo test bench bench-feed lint down clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,13 +13,16 @@ help: ## this list
 prepare: ## fetch PostgreSQL, Temporal and a small embedding model into .dev/
 	@python3 deploy/dev/prepare.py
 
+peers: ## the same, and the clients that the suite compares itself with
+	@python3 deploy/dev/prepare.py --peers
+
 build: ## compile the program
 	cargo build --workspace --lib --bins
 
 demo: prepare build ## fork and switch a generated store on real servers (KEEP=1 leaves them running)
-	@$(SYNCMUX) demo $(if $(KEEP),--keep)
+	@$(SYNCMUX) demo $(if $(KEEP),--keep) $(if $(DESTINATION),--destination $(DESTINATION))
 
-test: prepare ## the whole suite, on servers of its own
+test: peers ## the whole suite, on servers of its own
 	@cargo build --workspace --all-targets
 	@$(SYNCMUX) stack discard --test
 	@trap '$(SYNCMUX) stack down --test' EXIT; trap 'exit 130' INT TERM; \
@@ -29,6 +32,9 @@ bench: prepare ## replay 200,000 small entities (or ENTITIES=n): speed and memor
 	@cargo build --release --workspace --lib --bins
 	@trap '$(OPTIMISED) stack down --test' EXIT; trap 'exit 130' INT TERM; \
 	exports=$$($(OPTIMISED) stack env --test) && eval "$$exports" && cargo bench --workspace --bench replay
+
+bench-feed: peers ## feed the same documents to Vespa's protocol server with `vespa feed` and with ours, in turns
+	@SYNCMUX_VESPA_CLI=$(CURDIR)/.dev/vespa/vespa cargo bench --workspace --bench feed
 
 lint: ## formatting, clippy and the documentation's links
 	cargo fmt --all --check

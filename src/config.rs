@@ -1,5 +1,9 @@
 //! Settings by flag or environment variable, in groups that commands pick from.
 
+mod native;
+
+pub use native::NativeArgs;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -50,6 +54,9 @@ pub struct WorkerArgs {
     /// The platform's Fernet key, to read the credentials of connections
     #[arg(long, env = "ENCRYPTION_KEY", hide_env_values = true, value_name = "KEY")]
     pub encryption_key: Option<SecretString>,
+    /// The destinations the platform brings.
+    #[command(flatten)]
+    pub native: NativeArgs,
     /// Folder of the local embedding model
     #[arg(long, env = "SYNCMUX_MODEL_DIR", value_name = "DIR")]
     pub model_dir: Option<PathBuf>,

@@ -42,6 +42,7 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
         database_connections: args.database_connections,
         store_url: settings.store.store_url.clone(),
         encryption_key: args.encryption_key.clone(),
+        native: args.native.destinations()?,
         model_dir: args.model_dir.clone(),
         embeddings_api_key: args.embeddings_api_key.clone(),
     })

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use proto::v1::{
-    BeginForkInput, BeginForkOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput,
-    CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput, FlipRolesInput,
-    MarkReadyInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, ReplaySegmentInput,
+    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput,
+    CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput,
+    FlipRolesInput, MarkReadyInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, ReplaySegmentInput,
     ReplaySegmentOutput, SwitchResult, UndoInput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
     VerifySlotInput,
 };
@@ -193,5 +193,14 @@ impl Activities {
         input: FlipRolesInput,
     ) -> Result<SwitchResult, ActivityError> {
         step!(self, ctx, flip_roles, input)
+    }
+
+    #[activity(definition = markers::AnnounceSwitch)]
+    pub async fn announce_switch(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: AnnounceSwitchInput,
+    ) -> Result<Done, ActivityError> {
+        step!(self, ctx, announce_switch, input)
     }
 }

@@ -8,9 +8,8 @@ use proto::v1::Embedder as EmbedderProfile;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 
-use crate::credentials::CredentialReader;
+use crate::connections::{Connections, NativeDestinations};
 use crate::database::Database;
-use crate::destinations::pgvector::{PgvectorPools, PoolLimits};
 use crate::embedding::{Embedder, EmbedderResources, EmbedderSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::RawStore;
@@ -26,6 +25,8 @@ pub struct Settings {
     pub store_url: String,
     /// The platform's Fernet key, when connections have credentials.
     pub encryption_key: Option<SecretString>,
+    /// Where the destinations are that the platform brings itself.
+    pub native: NativeDestinations,
     /// Folder of the local embedding model, when profiles use it.
     pub model_dir: Option<PathBuf>,
     /// Key of the embeddings server, when profiles name one that wants a key.
@@ -35,10 +36,8 @@ pub struct Settings {
 /// The shared resources of a worker process.
 pub(crate) struct Context {
     pub(crate) database: Database,
-    pub(crate) database_url: SecretString,
     pub(crate) store: RawStore,
-    pub(crate) credentials: CredentialReader,
-    pub(crate) pgvector: PgvectorPools,
+    pub(crate) connections: Connections,
     resources: EmbedderResources,
     /// Opened once per process and settings: a table takes megabytes, a server has a limit of requests in flight.
     embedders: Mutex<HashMap<String, Arc<dyn Embedder>>>,
@@ -62,11 +61,9 @@ impl Context {
         Ok(Self {
             database,
             store: RawStore::open(&settings.store_url)?,
-            credentials: CredentialReader::new(settings.encryption_key.as_ref())?,
-            pgvector: PgvectorPools::new(PoolLimits::default()),
+            connections: Connections::new(settings.database_url, settings.encryption_key.as_ref(), settings.native)?,
             resources: EmbedderResources { model_dir: settings.model_dir, open_ai_key: settings.embeddings_api_key },
             embedders: Mutex::default(),
-            database_url: settings.database_url,
         })
     }
 

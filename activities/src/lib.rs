@@ -10,7 +10,7 @@
 //! | [`chunking`], [`embedding`], [`sparse`] | pieces of text and their vectors |
 //! | [`destinations`] | vector databases |
 //! | [`inspection`] | what a replay would make of an entity, for people to look at |
-//! | [`credentials`], [`profile`] | how to get into a destination, and how a slot is built |
+//! | [`connections`], [`credentials`], [`profile`] | how to get into a destination, and how a slot is built |
 //!
 //! Failures are classified where they happen, into [`error::Error`]; `activity_error` tells Temporal.
 //! Start at [`Activities`], then `steps::replay_segment`.
@@ -18,6 +18,7 @@
 mod activities;
 mod activity_error;
 pub mod chunking;
+pub mod connections;
 pub mod content;
 mod context;
 pub mod credentials;

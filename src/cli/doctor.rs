@@ -1,16 +1,25 @@
 //! `syncmux doctor`
 
+use std::time::Duration;
+
+use activities::connections::Connections;
 use activities::credentials::CredentialReader;
 use activities::database::Database;
+use activities::database::platform::{self, ConnectionInfo};
 use activities::embedding::StaticTable;
 use activities::raw_store::RawStore;
 use clap::Args;
 use serde::Serialize;
+use uuid::Uuid;
 use workflows::domain::ErrorKind;
 
+use super::list::parse_uuid;
 use crate::output::{Failure, print_json};
 use crate::temporal;
 use crate::worker::WorkerSettings;
+
+/// How long a destination may take to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Check everything a worker needs, and say what to do about what is wrong.
 ///
@@ -19,6 +28,12 @@ use crate::worker::WorkerSettings;
 pub(super) struct Doctor {
     #[command(flatten)]
     settings: WorkerSettings,
+    /// Also ask the destination behind this connection
+    #[arg(long, value_name = "UUID", requires = "organization")]
+    connection: Option<String>,
+    /// Organisation that the connection belongs to
+    #[arg(long, env = "SYNCMUX_ORGANIZATION_ID", value_name = "UUID")]
+    organization: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -33,13 +48,18 @@ struct Finding {
 
 impl Doctor {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let findings = [
+        let mut findings = vec![
             finding("database", self.database().await),
             finding("raw store", self.raw_store()),
             finding("temporal", self.temporal().await),
             finding("credentials", self.credentials()),
             finding("model", self.model()),
+            finding("qdrant", self.native("qdrant").await),
+            finding("vespa", self.native("vespa").await),
         ];
+        if let (Some(connection), Some(organization)) = (&self.connection, &self.organization) {
+            findings.push(finding("connection", self.connection(organization, connection).await));
+        }
         if self.json {
             print_json(&findings)?;
         } else {
@@ -99,6 +119,47 @@ impl Doctor {
             "ENCRYPTION_KEY is not set; only connections without credentials work"
         }
         .to_owned())
+    }
+
+    /// A destination that the platform brings, by the worker's own settings.
+    async fn native(&self, kind: &str) -> Result<String, Failure> {
+        let native = self.settings.worker.native.destinations()?;
+        let (configured, variable) = match kind {
+            "qdrant" => (native.qdrant.is_some(), "QDRANT_HOST"),
+            _ => (native.vespa.is_some(), "VESPA_URL"),
+        };
+        let short_name = format!("{kind}_native");
+        if !configured {
+            return Ok(format!("{variable} is not set; connections of kind {short_name} do not work"));
+        }
+        let name = short_name.clone();
+        self.ask(&ConnectionInfo { connection_id: Uuid::nil(), name, short_name, native: true, credential: None }).await
+    }
+
+    async fn connection(&self, organization: &str, connection: &str) -> Result<String, Failure> {
+        let organization = parse_uuid("--organization", organization)?;
+        let connection = parse_uuid("--connection", connection)?;
+        let database = Database::connect(&self.settings.database.database_url, 2).await?;
+        let connection = platform::destination_connection(&database, organization, connection).await?;
+        let said = self.ask(&connection).await?;
+        Ok(format!("{:?} of kind {}: {said}", connection.name, connection.short_name))
+    }
+
+    /// Asks a destination something that changes nothing there. Where it was looked for is part of both answers.
+    async fn ask(&self, connection: &ConnectionInfo) -> Result<String, Failure> {
+        let worker = &self.settings.worker;
+        let database_url = self.settings.database.database_url.clone();
+        let connections =
+            Connections::new(database_url, worker.encryption_key.as_ref(), worker.native.destinations()?)?;
+        let place = connections.describe(connection)?;
+        match tokio::time::timeout(PATIENCE, connections.reach(connection)).await {
+            Ok(Ok(())) => Ok(format!("reachable, {place}")),
+            Ok(Err(error)) => Err(Failure::new(error.kind(), format!("{} ({place})", error.message()))),
+            Err(_) => {
+                let seconds = PATIENCE.as_secs();
+                Err(Failure::new(ErrorKind::Timeout, format!("did not answer within {seconds} s ({place})")))
+            }
+        }
     }
 
     fn model(&self) -> Result<String, Failure> {

@@ -63,6 +63,12 @@ impl Switch {
         if !result.previous_active_slot_id.is_empty() {
             println!("slot {} is deprecated", result.previous_active_slot_id);
         }
+        if !result.not_announced.is_empty() {
+            println!(
+                "readers of its alias were not pointed at it; repeat the switch to try again: {}",
+                result.not_announced
+            );
+        }
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 mod seed;
 pub mod store;
+mod target;
 mod worker_process;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -13,15 +14,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use activities::connections::{Connections, NativeDestinations};
 use activities::credentials::CredentialReader;
 use activities::database::{Database, SlotScope};
 use activities::{Activities, Settings};
 use proto::v1::embedder::Kind;
 use proto::v1::pgvector_layout::{Distance, VectorType};
 use proto::v1::profile::Destination;
-use proto::v1::{
-    Chunker, Embedder, ForkRequest, ForkResult, Hnsw, PgvectorLayout, Profile, StaticTable, SwitchRequest,
-};
+use proto::v1::{Chunker, Embedder, ForkRequest, ForkResult, PgvectorLayout, Profile, StaticTable, SwitchRequest};
 use secrecy::SecretString;
 use temporalio_client::Client;
 use uuid::Uuid;
@@ -33,8 +33,9 @@ use crate::output::Failure;
 use crate::stack::{Stack, StackOptions, find_dev_dir};
 use crate::temporal;
 
-pub use seed::{Seeded, ids, seed};
+pub use seed::{NewDestination, Seeded, connect, ids, seed};
 use store::StoreOptions;
+pub use target::Target;
 use worker_process::WorkerProcess;
 pub use worker_process::stop as stop_worker;
 
@@ -56,6 +57,8 @@ pub struct DemoOptions {
     pub entities: usize,
     /// What it is generated from.
     pub seed: u64,
+    /// Where the second slot goes.
+    pub target: Target,
 }
 
 /// Runs the demo. A ctrl-C stops what it started.
@@ -113,6 +116,8 @@ async fn migrate(options: DemoOptions, stack_options: &StackOptions) -> Result<(
     let vector_url = stack.database_url(DATABASE);
     seed(database.pool(), &credentials, &vector_url, SOURCE, &generated, &demo_ids).await?;
     note(&format!("{} entities in {}", generated.len(), store_root.display()));
+    let connections = Connections::new(database_url.clone(), Some(&encryption_key), NativeDestinations::default())?;
+    let connection_v1 = options.target.connect(&database, &credentials, &connections, &demo_ids).await?;
 
     say("A worker");
     let settings = Settings {
@@ -120,6 +125,7 @@ async fn migrate(options: DemoOptions, stack_options: &StackOptions) -> Result<(
         database_connections: 4,
         store_url: store_root.display().to_string(),
         encryption_key: Some(encryption_key),
+        native: NativeDestinations::default(),
         model_dir: Some(stack.model_dir()),
         embeddings_api_key: None,
     };
@@ -132,8 +138,8 @@ async fn migrate(options: DemoOptions, stack_options: &StackOptions) -> Result<(
     demo.switch(&v0.slot_id, "", "first destination").await?;
     demo.show().await?;
 
-    say("Fork to profile v1: smaller chunks, half-precision vectors, an HNSW index");
-    let v1 = demo.fork(demo_ids.connection_v1, profile_v1()).await?;
+    say(&options.target.headline());
+    let v1 = demo.fork(connection_v1, options.target.profile()).await?;
     demo.show().await?;
 
     say("Switch");
@@ -206,6 +212,9 @@ impl Demo {
         let handle = temporal::start_switch(&self.client, TASK_QUEUE, &request).await?;
         let result = temporal::wait_switch(&handle).await?;
         note(&format!("slot {} is active, generation {}", result.new_active_slot_id, result.generation));
+        if !result.not_announced.is_empty() {
+            note(&format!("the destination was not told: {}", result.not_announced));
+        }
         Ok(())
     }
 
@@ -239,19 +248,6 @@ fn profile_v0() -> Profile {
             vector_type: VectorType::Vector.into(),
             distance: Distance::Cosine.into(),
             hnsw: None,
-        })),
-    }
-}
-
-fn profile_v1() -> Profile {
-    Profile {
-        name: "v1".to_owned(),
-        chunker: Some(Chunker { max_tokens: 256, overlap_tokens: 0 }),
-        embedder: Some(local_table()),
-        destination: Some(Destination::Pgvector(PgvectorLayout {
-            vector_type: VectorType::Halfvec.into(),
-            distance: Distance::Cosine.into(),
-            hnsw: Some(Hnsw::default()),
         })),
     }
 }

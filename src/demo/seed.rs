@@ -3,8 +3,8 @@
 
 use activities::credentials::CredentialReader;
 use activities::error::{Error, ErrorKind, Result};
-use serde_json::json;
-use sqlx::PgPool;
+use serde_json::{Value, json};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 /// The ids of what was seeded. Always the same, so that commands can be repeated from the shell's history.
@@ -50,8 +50,7 @@ pub async fn seed(
     ids: &Seeded,
 ) -> Result<()> {
     let id = |name: &str| Uuid::new_v5(&ids.sync_id, name.as_bytes());
-    let token = credentials.encrypt(&json!({ "url": vector_url }))?;
-    let (source_connection, credential, sync_job) = (id("source"), id("credential"), id("job"));
+    let (source_connection, sync_job) = (id("source"), id("job"));
 
     let mut transaction = pool.begin().await.map_err(refused)?;
     for (statement, values) in [
@@ -76,36 +75,20 @@ pub async fn seed(
         query.execute(&mut *transaction).await.map_err(refused)?;
     }
     sqlx::query(
-        "INSERT INTO public.integration_credential (id, created_at, modified_at, organization_id, name,
-             integration_short_name, integration_type, authentication_method, encrypted_credentials)
-         VALUES ($1, now(), now(), $2, 'vectors', 'pgvector', 'destination', 'direct', $3)",
+        "INSERT INTO public.connection (id, created_at, modified_at, organization_id, name, readable_id,
+             integration_type, status, short_name)
+         VALUES ($1, now(), now(), $2, 'Company tools', 'company-tools', 'SOURCE', 'ACTIVE', $3)",
     )
-    .bind(credential)
+    .bind(source_connection)
     .bind(ids.organization_id)
-    .bind(token)
+    .bind(source)
     .execute(&mut *transaction)
     .await
     .map_err(refused)?;
-    for (connection, name, readable, kind, short_name, credential) in [
-        (source_connection, "Company tools", "company-tools", "SOURCE", source, None),
-        (ids.connection_v0, "Vectors v0", "vectors-v0", "DESTINATION", "pgvector", Some(credential)),
-        (ids.connection_v1, "Vectors v1", "vectors-v1", "DESTINATION", "pgvector", Some(credential)),
-    ] {
-        sqlx::query(
-            "INSERT INTO public.connection (id, created_at, modified_at, organization_id, name, readable_id,
-                 integration_type, status, short_name, integration_credential_id)
-             VALUES ($1, now(), now(), $2, $3, $4, $5::integrationtype, 'ACTIVE', $6, $7)",
-        )
-        .bind(connection)
-        .bind(ids.organization_id)
-        .bind(name)
-        .bind(readable)
-        .bind(kind)
-        .bind(short_name)
-        .bind(credential)
-        .execute(&mut *transaction)
-        .await
-        .map_err(refused)?;
+    let own = json!({ "url": vector_url });
+    for (connection, name) in [(ids.connection_v0, "Vectors v0"), (ids.connection_v1, "Vectors v1")] {
+        let destination = NewDestination { connection, name, short_name: "pgvector", credentials: &own };
+        connect(&mut transaction, credentials, ids.organization_id, &destination).await?;
     }
     sqlx::query(
         "INSERT INTO public.source_connection (id, created_at, modified_at, organization_id, name, short_name, sync_id,
@@ -154,6 +137,62 @@ pub async fn seed(
     .await
     .map_err(refused)?;
     transaction.commit().await.map_err(refused)
+}
+
+/// A destination that an organisation connects.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDestination<'a> {
+    /// Id of the connection.
+    pub connection: Uuid,
+    /// Its name, for people.
+    pub name: &'a str,
+    /// The kind of destination.
+    pub short_name: &'a str,
+    /// How to get in, as a JSON object; kept encrypted, as the platform keeps it.
+    pub credentials: &'a Value,
+}
+
+/// Adds a connection to a destination, with its credentials.
+///
+/// # Errors
+///
+/// `Internal` when a row is refused.
+pub async fn connect(
+    database: &mut PgConnection,
+    credentials: &CredentialReader,
+    organization_id: Uuid,
+    destination: &NewDestination<'_>,
+) -> Result<()> {
+    let NewDestination { connection, name, short_name, credentials: object } = destination;
+    let credential = Uuid::new_v5(connection, b"credential");
+    sqlx::query(
+        "INSERT INTO public.integration_credential (id, created_at, modified_at, organization_id, name,
+             integration_short_name, integration_type, authentication_method, encrypted_credentials)
+         VALUES ($1, now(), now(), $2, $3, $4, 'destination', 'direct', $5)",
+    )
+    .bind(credential)
+    .bind(organization_id)
+    .bind(name)
+    .bind(short_name)
+    .bind(credentials.encrypt(object)?)
+    .execute(&mut *database)
+    .await
+    .map_err(refused)?;
+    sqlx::query(
+        "INSERT INTO public.connection (id, created_at, modified_at, organization_id, name, readable_id,
+             integration_type, status, short_name, integration_credential_id)
+         VALUES ($1, now(), now(), $2, $3, $4, 'DESTINATION', 'ACTIVE', $5, $6)",
+    )
+    .bind(connection)
+    .bind(organization_id)
+    .bind(name)
+    .bind(connection.to_string())
+    .bind(short_name)
+    .bind(credential)
+    .execute(database)
+    .await
+    .map_err(refused)?;
+    Ok(())
 }
 
 fn refused(error: sqlx::Error) -> Error {

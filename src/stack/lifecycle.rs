@@ -107,6 +107,18 @@ impl Stack {
         self.paths.temporal_bin()
     }
 
+    /// The Vespa CLI, for the test-suite; it need not be there.
+    #[must_use]
+    pub fn vespa_cli(&self) -> PathBuf {
+        self.paths.vespa_cli()
+    }
+
+    /// The folder with pyvespa, for the test-suite; it need not be there.
+    #[must_use]
+    pub fn pyvespa_dir(&self) -> PathBuf {
+        self.paths.pyvespa_dir()
+    }
+
     /// The process of PostgreSQL's postmaster.
     #[must_use]
     pub fn postgres_pid(&self) -> u32 {

@@ -66,6 +66,18 @@ impl StackPaths {
     pub fn model_dir(&self) -> PathBuf {
         self.dev_dir.join("model")
     }
+
+    /// The Vespa CLI. Only the test-suite needs it, so it need not be there.
+    #[must_use]
+    pub fn vespa_cli(&self) -> PathBuf {
+        self.dev_dir.join("vespa/vespa")
+    }
+
+    /// The folder with pyvespa, for `PYTHONPATH`. Only the test-suite needs it, so it need not be there.
+    #[must_use]
+    pub fn pyvespa_dir(&self) -> PathBuf {
+        self.dev_dir.join("pyvespa")
+    }
 }
 
 /// The `.dev` folder of the checkout we are in: `SYNCMUX_DEV_DIR`, or found by walking up from the crate that cargo

@@ -109,6 +109,8 @@ impl Stack {
             ("SYNCMUX_TEST_TEMPORAL_ADDRESS", &self.temporal_address()),
             ("SYNCMUX_TEMPORAL_BIN", &text(self.temporal_bin())),
             ("SYNCMUX_MODEL_DIR", &text(&self.model_dir())),
+            ("SYNCMUX_VESPA_CLI", &text(&self.vespa_cli())),
+            ("SYNCMUX_PYVESPA_DIR", &text(&self.pyvespa_dir())),
         ])
     }
 

@@ -3,3 +3,5 @@
 
 mod conformance;
 mod pgvector;
+mod qdrant;
+mod vespa;

@@ -2,6 +2,7 @@
 //!
 //! | file | drill |
 //! |---|---|
+//! | `destination_writer_killed` | a worker is killed in the middle of writing to Qdrant or Vespa |
 //! | `worker_killed`, `sigterm` | a worker is killed, frozen, or asked to stop, in the middle of a replay |
 //! | `temporal_killed` | the Temporal server is killed and started again |
 //! | `postgres_cut` | every connection to Postgres is cut, again and again |
@@ -14,6 +15,7 @@
 
 mod closed_ledger;
 mod continue_as_new;
+mod destination_writer_killed;
 mod history_replay;
 mod moments;
 mod postgres_cut;

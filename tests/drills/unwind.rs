@@ -2,14 +2,17 @@
 
 use activities::database::{SlotScope, ledger};
 use futures::TryStreamExt as _;
+use harness::qdrant::{QdrantServer, QdrantServerOptions};
 use harness::{World, until};
-use proto::v1::{ForkOptions, ForkRequest, SlotState};
+use proto::v1::profile::Destination;
+use proto::v1::{ForkOptions, ForkRequest, Profile, QdrantLayout, SlotState};
 use sqlx::AssertSqlSafe;
 use sync_multiplexer::output::Failure;
 use sync_multiplexer::temporal;
 use temporalio_client::WorkflowCancelOptions;
 use workflows::domain::ErrorKind;
 
+use crate::closed_ledger::ClosedLedger;
 use crate::write_log::PATIENCE;
 
 /// The steps that note themselves in the operation's record when they begin; `replay` is noted by the end of planning.
@@ -232,6 +235,7 @@ async fn every_undo_may_come_twice_or_without_its_step() {
         profile: serde_json::json!({}),
         profile_name: "a drill".to_owned(),
         fingerprint: "f".repeat(64),
+        place: "nowhere".to_owned(),
         embedder_model: None,
         operation_id,
     };
@@ -270,24 +274,76 @@ async fn a_fork_to_an_unreachable_destination_can_be_cancelled() {
     let world = World::new().await;
     let worker = world.worker();
     world.move_destinations("postgres://nobody@127.0.0.1:1/nowhere").await;
-    let mut request = world.fork_request(world.ids.connection_v0);
-    request.options = Some(ForkOptions { undo_limit_seconds: 3, ..ForkOptions::default() });
-    let fork = world.start_fork(&request).await.expect("a fork starts");
-    until("the destination is being prepared", PATIENCE, async || {
-        last_phase(&world).await.as_deref() == Some("prepare")
-    })
-    .await;
+    let fork = world.start_fork(&world.fork_request(world.ids.connection_v0)).await.expect("a fork starts");
+    until("the destination is asked", PATIENCE, async || last_phase(&world).await.as_deref() == Some("create")).await;
     fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    let ended = tokio::time::timeout(PATIENCE, temporal::watch_fork(&fork, |_| {})).await;
+    let words = ended.expect("a cancelled fork ends").expect_err("it was cancelled").to_string();
+    assert!(words.contains("what the operation had made was taken back"), "{words}");
+    assert_clean_slate(&world.residue().await, "create");
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_taken_back_stays_on_record_and_can_be_continued() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let mut request = world.fork_request(world.ids.connection_v0);
+    request.options = Some(ForkOptions { undo_limit_seconds: 3, ..request.options.unwrap_or_default() });
+    let closed = ClosedLedger::of(&world).await;
+    let fork = world.start_fork(&request).await.expect("a fork starts");
+    closed.waited_for_by(3).await;
+    world.move_destinations("postgres://nobody@127.0.0.1:1/nowhere").await;
+    fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    closed.open().await;
     let ended = tokio::time::timeout(PATIENCE, temporal::watch_fork(&fork, |_| {})).await;
     let words = ended.expect("a cancelled fork ends").expect_err("it was cancelled").to_string();
     assert!(words.contains("cancelled, but the points were not removed"), "{words}");
 
-    // What could not be looked at stays on record, and can be continued once the destination is back.
     let listed = world.list();
-    assert_eq!(listed.slots.iter().map(|slot| slot.state()).collect::<Vec<_>>(), [SlotState::Empty]);
+    assert_eq!(listed.slots.iter().map(|slot| slot.state()).collect::<Vec<_>>(), [SlotState::Building]);
     world.move_destinations(&world.database_url.clone()).await;
-    let result = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the next fork completes");
+    let result = world.fork(&request).await.expect("the next fork completes");
     assert!(result.continued, "it goes on with the slot that stayed");
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_does_not_follow_a_connection_to_where_another_slot_is() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let [first, second] = [
+        QdrantServer::start(QdrantServerOptions::default()).await,
+        QdrantServer::start(QdrantServerOptions::default()).await,
+    ];
+    let credentials = |server: &QdrantServer| serde_json::json!({ "url": server.url(), "grpc_port": server.port() });
+    let request = |connection| ForkRequest {
+        profile: Some(Profile {
+            destination: Some(Destination::Qdrant(QdrantLayout {
+                collection: "same".into(),
+                ..QdrantLayout::default()
+            })),
+            ..world.profile(512)
+        }),
+        ..world.fork_request(connection)
+    };
+    let active = world.connect_destination("qdrant", credentials(&first)).await;
+    let slot = world.fork(&request(active)).await.expect("the first fork").slot_id;
+    world.switch(&world.switch_request(&slot)).await.expect("the first switch");
+    let points = first.stored_points("same");
+
+    let connection = world.connect_destination("qdrant", credentials(&second)).await;
+    let closed = ClosedLedger::of(&world).await;
+    let fork = world.start_fork(&request(connection)).await.expect("a fork starts");
+    closed.waited_for_by(3).await;
+    world.move_destination(connection, &credentials(&first)).await;
+    fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    closed.open().await;
+    let words = temporal::watch_fork(&fork, |_| {}).await.expect_err("it was cancelled").to_string();
+    assert!(words.contains("the points were not removed") && words.contains(" now; what was written to "), "{words}");
+    assert_eq!(first.stored_points("same"), points, "the active slot's points");
     assert!(worker.stop(), "the worker ends well");
     world.done().await;
 }

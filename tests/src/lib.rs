@@ -6,13 +6,17 @@
 
 mod anyone;
 mod embeddings;
+mod fixture;
 mod handmade;
+pub mod qdrant;
+pub mod vespa;
 mod wait;
 mod worker;
 mod world;
 
 pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal};
 pub use embeddings::EmbeddingsServer;
+pub use fixture::fixture_path;
 pub use handmade::entity;
 pub use wait::{until, until_some};
 pub use worker::{Worker, syncmux};

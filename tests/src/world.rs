@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::str::FromStr as _;
 
+use activities::connections::NativeDestinations;
 use activities::credentials::CredentialReader;
 use activities::database::Database;
 use activities::{Activities, Settings};
 use proto::v1::profile::Destination;
+use proto::v1::vespa_layout::Documents;
 use proto::v1::{
     Chunker, ForkOptions, ForkRequest, ForkResult, ListResult, PgvectorLayout, Profile, SwitchRequest, SwitchResult,
 };
@@ -16,7 +18,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sync_multiplexer::config::TemporalArgs;
 use sync_multiplexer::demo::store::{Changes, StoreOptions, change, generate};
-use sync_multiplexer::demo::{Seeded, ids, seed};
+use sync_multiplexer::demo::{NewDestination, Seeded, connect, ids, seed};
 use sync_multiplexer::output::Failure;
 use sync_multiplexer::temporal;
 use temporalio_client::{Client, WorkflowHandle};
@@ -263,6 +265,67 @@ impl World {
             .expect("the credentials can be changed");
     }
 
+    /// Adds a destination of this world's organisation, with its credentials encrypted as the platform keeps them. Returns
+    /// the connection to fork to.
+    ///
+    /// # Panics
+    ///
+    /// When the platform's tables refuse the rows.
+    pub async fn connect_destination(&self, short_name: &str, credentials: serde_json::Value) -> Uuid {
+        let key = self.encryption_key.clone().into();
+        let reader = CredentialReader::new(Some(&key)).expect("a generated key is a key");
+        let connection = Uuid::new_v4();
+        let destination = NewDestination { connection, name: short_name, short_name, credentials: &credentials };
+        let mut database = self.database.pool().acquire().await.expect("the platform's database answers");
+        connect(&mut database, &reader, self.ids.organization_id, &destination).await.expect("it can be connected");
+        connection
+    }
+
+    /// Changes how to get into one destination.
+    ///
+    /// # Panics
+    ///
+    /// When the platform's table cannot be written.
+    pub async fn move_destination(&self, connection: Uuid, credentials: &serde_json::Value) {
+        let key = self.encryption_key.clone().into();
+        let reader = CredentialReader::new(Some(&key)).expect("a generated key is a key");
+        let moved = sqlx::query(
+            "UPDATE public.integration_credential SET encrypted_credentials = $1
+             WHERE id = (SELECT integration_credential_id FROM public.connection WHERE id = $2)",
+        )
+        .bind(reader.encrypt(credentials).expect("there is a key"))
+        .bind(connection)
+        .execute(self.database.pool())
+        .await
+        .expect("the credentials can be changed");
+        assert_eq!(moved.rows_affected(), 1, "the connection has credentials");
+    }
+
+    /// Adds the destination that the platform brings for every organisation: without owner and credentials, under the
+    /// id that the platform reserves for it. Returns that id.
+    ///
+    /// # Panics
+    ///
+    /// For a name the platform reserves no id for, or when its table refuses the row.
+    pub async fn connect_native(&self, short_name: &str) -> Uuid {
+        let id = match short_name {
+            "qdrant_native" => Uuid::from_u128(0x11111111_1111_1111_1111_111111111111),
+            "vespa_native" => Uuid::from_u128(0x33333333_3333_3333_3333_333333333333),
+            other => panic!("the platform reserves no id for {other}"),
+        };
+        sqlx::query(
+            "INSERT INTO public.connection (id, created_at, modified_at, name, readable_id, integration_type, status,
+                 short_name)
+             VALUES ($1, now(), now(), $2, $2, 'DESTINATION', 'ACTIVE', $2)",
+        )
+        .bind(id)
+        .bind(short_name)
+        .execute(self.database.pool())
+        .await
+        .expect("a connection can be added");
+        id
+    }
+
     /// The activities in this process, with a worker's settings.
     ///
     /// # Panics
@@ -274,6 +337,7 @@ impl World {
             database_connections: 4,
             store_url: self.folder.to_string_lossy().into_owned(),
             encryption_key: Some(self.encryption_key.clone().into()),
+            native: NativeDestinations::default(),
             model_dir: Some(required_env("SYNCMUX_MODEL_DIR").into()),
             embeddings_api_key: None,
         };
@@ -303,6 +367,14 @@ impl World {
             embedder: None,
             destination: Some(Destination::Pgvector(PgvectorLayout::default())),
         }
+    }
+
+    /// A small profile with another layout; without a chunker where the destination cuts texts itself.
+    #[must_use]
+    pub fn profile_of(&self, destination: Destination) -> Profile {
+        let cuts = matches!(&destination, Destination::Vespa(layout) if layout.documents() == Documents::RawEntity);
+        let profile = self.profile(512);
+        Profile { chunker: profile.chunker.filter(|_| !cuts), destination: Some(destination), ..profile }
     }
 
     /// A request to fork this world's sync to one of its connections, in small batches and segments.

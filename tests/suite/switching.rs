@@ -2,8 +2,12 @@
 
 use activities::database::roles::{self, FlipCommand};
 use futures::future::join_all;
+use harness::qdrant::{Fault, Method, QdrantServer, QdrantServerOptions};
 use harness::{World, ended, payload};
-use proto::v1::{Role, SlotState, SwitchRequest};
+use proto::v1::profile::Destination;
+use proto::v1::{ForkRequest, Profile, QdrantLayout, Role, SlotState, SwitchRequest};
+use qdrant_client::Qdrant;
+use tonic::Code;
 use uuid::Uuid;
 use workflows::domain::ErrorKind;
 
@@ -152,6 +156,71 @@ async fn repeating_a_finished_switch_answers_the_same() {
     assert_eq!(second.generation, 2);
     assert_eq!(world.switch(&named).await.expect("the old operation, asked late"), first, "its answer stays");
     assert_eq!(with_role(&world, "active").await, [v1]);
+    drop(worker);
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_cannot_be_told_does_not_undo_a_switch() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let slot = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the fork completes").slot_id;
+    world.move_destinations("ftp://nowhere").await;
+    let request = SwitchRequest { operation_id: Uuid::new_v4().to_string(), ..world.switch_request(&slot) };
+    let switched = world.switch(&request).await.expect("the roles change all the same");
+    assert_eq!((switched.generation, &switched.new_active_slot_id), (1, &slot));
+    assert!(switched.not_announced.contains("InvalidInput: the connection URL"), "{:?}", switched.not_announced);
+    assert_eq!(with_role(&world, "active").await, std::slice::from_ref(&slot));
+    let (state, phase, result): (String, String, serde_json::Value) =
+        sqlx::query_as("SELECT state, phase, result FROM sync_multiplexer.operation WHERE operation_id = $1::uuid")
+            .bind(&request.operation_id)
+            .fetch_one(world.database.pool())
+            .await
+            .expect("the operation is on record");
+    assert_eq!((state.as_str(), phase.as_str()), ("completed", "done"));
+    assert_eq!(result["not_announced"], switched.not_announced.as_str());
+
+    world.move_destinations(&world.database_url).await;
+    let again = world.switch(&request).await.expect("the same switch again");
+    assert_eq!(again, proto::v1::SwitchResult { not_announced: String::new(), ..switched });
+    drop(worker);
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_alias_of_a_destination_follows_the_active_slot() {
+    let world = World::new().await;
+    let worker = world.worker();
+    let server = QdrantServer::start(QdrantServerOptions::default()).await;
+    let client = Qdrant::from_url(&server.url()).skip_compatibility_check().build().expect("the URL is valid");
+    let alias = async || {
+        let aliases = client.list_aliases().await.expect("the aliases can be listed").aliases;
+        aliases.into_iter().map(|it| (it.alias_name, it.collection_name)).collect::<Vec<_>>()
+    };
+    let current = |collection: &str| [("current".to_owned(), collection.to_owned())];
+    let mut slots = Vec::new();
+    for collection in ["blue", "green"] {
+        let credentials = serde_json::json!({ "url": server.url(), "grpc_port": server.port() });
+        let connection = world.connect_destination("qdrant", credentials).await;
+        let layout = QdrantLayout { collection: collection.into(), alias: "current".into(), ..QdrantLayout::default() };
+        let profile = Profile { destination: Some(Destination::Qdrant(layout)), ..world.profile(512) };
+        let request = ForkRequest { profile: Some(profile), ..world.fork_request(connection) };
+        slots.push(world.fork(&request).await.expect("the fork completes").slot_id);
+    }
+    assert_eq!(alias().await, [], "a fork is not a switch");
+
+    let first = world.switch(&world.switch_request(&slots[0])).await.expect("the first switch");
+    assert_eq!((first.not_announced.as_str(), alias().await.as_slice()), ("", &current("blue")[..]));
+
+    // A server that is away for a moment is waited for; one that refuses is not.
+    server.script(Method::UpdateAliases, 2, Fault::Refused(Code::Unavailable));
+    let second = world.switch(&world.switch_request(&slots[1])).await.expect("the second switch");
+    assert_eq!((second.not_announced.as_str(), alias().await.as_slice()), ("", &current("green")[..]));
+    assert_eq!(server.journal().count(Method::UpdateAliases), 4);
+    // Asked for late, the first switch answers as it did and moves nothing.
+    let named = SwitchRequest { operation_id: first.operation_id.clone(), ..world.switch_request(&slots[0]) };
+    assert_eq!(world.switch(&named).await.expect("the old operation"), first);
+    assert_eq!(alias().await, current("green"));
     drop(worker);
     world.done().await;
 }

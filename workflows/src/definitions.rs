@@ -9,9 +9,9 @@
 )]
 
 use proto::v1::{
-    BeginForkInput, BeginForkOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput,
-    CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput, FlipRolesInput,
-    MarkReadyInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, ReplaySegmentInput,
+    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput,
+    CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput,
+    FlipRolesInput, MarkReadyInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, ReplaySegmentInput,
     ReplaySegmentOutput, SwitchResult, UndoInput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
     VerifySlotInput,
 };
@@ -118,13 +118,19 @@ impl Steps {
     pub fn flip_roles(_: FlipRolesInput) -> Result<SwitchResult, ActivityError> {
         unimplemented!()
     }
+
+    /// Points readers that address the destination by a name of its own at the slot, if it is the active one.
+    #[activity(name = "announce_switch")]
+    pub fn announce_switch(_: AnnounceSwitchInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
 }
 
 /// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
 pub mod markers {
     pub use super::steps::{
-        BeginFork, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan, DropShadow, EndOperation,
-        FinishDestination, FlipRoles, MarkReady, PlanReplay, PrepareDestination, ReplaySegment, ValidateRawStore,
-        VerifySlot,
+        AnnounceSwitch, BeginFork, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan, DropShadow,
+        EndOperation, FinishDestination, FlipRoles, MarkReady, PlanReplay, PrepareDestination, ReplaySegment,
+        ValidateRawStore, VerifySlot,
     };
 }

@@ -48,6 +48,17 @@ pub(crate) fn undo(summary: &str, limit: Duration) -> ActivityOptions {
         .build()
 }
 
+/// What follows a change that stands: bounded, because whoever waits for the change must not have to wait for ever, and a
+/// cancellation ends it.
+pub(crate) fn afterwards(summary: &str, limit: Duration) -> ActivityOptions {
+    ActivityOptions::with_schedule_to_close_timeout(limit)
+        .heartbeat_timeout(HEARTBEAT_TIMEOUT)
+        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
+        .retry_policy(retries())
+        .summary(summary.to_owned())
+        .build()
+}
+
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Retries without end for what heals by itself: an outage of hours pauses a migration, it does not end it.

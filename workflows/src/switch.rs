@@ -1,16 +1,24 @@
 //! Switch: promote a ready slot; the active one becomes deprecated.
 //!
 //! ```text
-//! check_switch -> flip_roles (one transaction) -> end_operation
+//! check_switch -> flip_roles (one transaction) -> announce_switch -> end_operation
 //! ```
 //!
 //! The roles change in a single transaction that compares what the caller expects with what is there, so there is
 //! nothing to undo: before it nothing has changed, after it the switch is done. Repeating a finished switch answers
 //! with the result it had.
+//!
+//! The roles are what counts. Announcing repeats them to a destination that has a name of its own for its readers; when
+//! that fails the switch stands, its result says so, and repeating it announces again.
 
 #![allow(missing_docs, reason = "the macro generates undocumented constants for runs, signals and queries")]
 
-use proto::v1::{CheckSwitchInput, EndOperationInput, FlipRolesInput, Progress, SwitchRequest, SwitchResult};
+use std::time::Duration;
+
+use proto::v1::{
+    AnnounceSwitchInput, CheckSwitchInput, EndOperationInput, FlipRolesInput, Progress, SlotRef, SwitchRequest,
+    SwitchResult,
+};
 use temporalio_common::data_converters::RawValue;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
@@ -23,6 +31,12 @@ use crate::stop::Stop;
 use crate::{search_attributes, step};
 
 type Context = WorkflowContext<SwitchWorkflow>;
+
+/// How long a destination that is away may hold up the end of a switch that stands. The next switch waits for that end.
+const ANNOUNCE_LIMIT: Duration = Duration::from_secs(120);
+
+/// Switches that began before this step existed end without it.
+const ANNOUNCES: &str = "announce-switch";
 
 /// The switch workflow. Id: [`crate::switch_workflow_id`]. Input: a [`SwitchRequest`]. Result: a [`SwitchResult`].
 #[workflow]
@@ -82,7 +96,10 @@ async fn travel(ctx: &Context) -> Result<SwitchResult, Stop> {
 
     let mut opened = false;
     match change(ctx, &request, &operation_id, &mut opened).await {
-        Ok(result) => {
+        Ok(mut result) => {
+            if ctx.patched(ANNOUNCES) {
+                announce(ctx, &request, &mut result).await;
+            }
             close_record(ctx, &request, &operation_id, Ok(&result)).await?;
             set_phase(ctx, "done");
             Ok(result)
@@ -141,6 +158,24 @@ async fn change(
     set_phase(ctx, "flip");
     let input = FlipRolesInput { request: Some(request.clone()), operation_id: operation_id.to_owned() };
     Ok(ctx.execute_activity(Steps::flip_roles, input, step::short("change the roles in one transaction")).await?)
+}
+
+/// Tells the destination that the slot is the active one now; what went wrong is part of the result.
+async fn announce(ctx: &Context, request: &SwitchRequest, result: &mut SwitchResult) {
+    set_phase(ctx, "announce");
+    let slot = SlotRef {
+        organization_id: request.organization_id.clone(),
+        sync_id: request.sync_id.clone(),
+        slot_id: result.new_active_slot_id.clone(),
+        operation_id: result.operation_id.clone(),
+    };
+    let input = AnnounceSwitchInput { slot: Some(slot) };
+    let options = step::afterwards("point readers of the destination at the slot", ANNOUNCE_LIMIT);
+    match ctx.execute_activity(Steps::announce_switch, input, options).await.map_err(Stop::from) {
+        Ok(_) => {}
+        Err(Stop::Failed { kind, message }) => result.not_announced = format!("{kind}: {message}"),
+        Err(Stop::Cancelled | Stop::ContinueAsNew(_)) => "cancelled".clone_into(&mut result.not_announced),
+    }
 }
 
 async fn close_record(

@@ -2,7 +2,7 @@
 //!
 //! A connection has one slot in a sync, so a second fork to the same connection continues the first one's shadow if it
 //! would build the same, and is refused with a way out if it would not. The active slot and a slot kept for a rollback are
-//! never touched.
+//! never touched. Nor is their content: no two slots of a sync are in one place.
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -12,6 +12,10 @@ use super::classify::{During, classify, is_violation_of};
 use super::slots::Role;
 use super::{Database, SlotScope, platform, sync_lock};
 use crate::error::{Error, ErrorKind, Result};
+
+/// What to do when two slots of a sync would be in one place.
+pub const APART: &str =
+    "name another collection (Qdrant) or namespace (Vespa) in the profile, or fork to another server";
 
 /// A shadow to make.
 #[derive(Debug, Clone)]
@@ -26,6 +30,8 @@ pub struct NewShadow {
     pub profile_name: String,
     /// Fingerprint of the profile: equal for equal settings.
     pub fingerprint: String,
+    /// Where its points will be, as the destination says it.
+    pub place: String,
     /// Identity of the model that will make its vectors; absent when the destination embeds texts itself.
     pub embedder_model: Option<String>,
     /// The operation that asks; only its undo may remove the slot.
@@ -56,19 +62,27 @@ struct Present {
 ///
 /// # Errors
 /// `NotFound` for a sync or connection the organisation does not have; `InvalidInput` when the connection is not a
-/// destination; `Conflict` when the connection has a slot in this sync that must not be touched, with what to do.
+/// destination; `Conflict` when the connection has a slot in this sync that must not be touched, or another slot of the
+/// sync is in the same place, with what to do.
 pub async fn create(database: &Database, new: &NewShadow) -> Result<Shadow> {
     const DOING: &str = "creating the shadow";
     let scope = &new.scope;
     let mut transaction = database.pool().begin().await.during(DOING)?;
     sync_lock::lock(&mut transaction, scope.organization_id, scope.sync_id).await?;
     platform::destination(&mut transaction, scope.organization_id, new.connection_id).await?;
-    if let Some(present) = present(&mut transaction, scope, new.connection_id).await? {
-        return judge(new, &present);
+    let present = present(&mut transaction, scope, new.connection_id).await?;
+    let shadow = present.as_ref().map_or(Ok(Shadow::Created(*scope)), |present| judge(new, present))?;
+    let (Shadow::Created(found) | Shadow::Continued(found)) = shadow;
+    // A slot that somebody made meanwhile has another id, and maybe another place, of which its maker knows.
+    if found == *scope {
+        require_free(&mut transaction, new).await?;
+        match present {
+            Some(_) => renew(&mut transaction, new).await?,
+            None => insert(&mut transaction, new).await?,
+        }
     }
-    insert(&mut transaction, new).await?;
     transaction.commit().await.during(DOING)?;
-    Ok(Shadow::Created(*scope))
+    Ok(shadow)
 }
 
 /// Removes the slot that `operation_id` made, with its plan, ledger and dead letters. Answers whether there was one.
@@ -179,6 +193,55 @@ async fn present(connection: &mut PgConnection, scope: &SlotScope, connection_id
     .during("looking for a slot of this connection")
 }
 
+/// Fails with `Conflict` when another slot of the sync is where this one would be.
+async fn require_free(connection: &mut PgConnection, new: &NewShadow) -> Result<()> {
+    let occupant: Option<(Uuid, Option<Role>, String)> = sqlx::query_as(
+        "SELECT slot.slot_id, joined.role, connection.name
+         FROM sync_multiplexer.slot
+         JOIN public.sync_connection AS joined ON joined.id = slot.slot_id AND joined.sync_id = slot.sync_id
+         JOIN public.connection ON connection.id = joined.connection_id
+         WHERE slot.sync_id = $1 AND slot.organization_id = $2 AND slot.place = $3 AND slot.slot_id <> $4",
+    )
+    .bind(new.scope.sync_id)
+    .bind(new.scope.organization_id)
+    .bind(&new.place)
+    .bind(new.scope.slot_id)
+    .fetch_optional(connection)
+    .await
+    .during("looking for a slot in the same place")?;
+    match occupant {
+        None => Ok(()),
+        Some((slot_id, role, name)) => {
+            let role = role.map_or("without a role", Role::as_str);
+            Err(conflict(format!(
+                "slot {slot_id} ({role}, connection {name:?}) is in the same place ({}), and the two would write over \
+                 each other: {APART}",
+                new.place
+            )))
+        }
+    }
+}
+
+/// Notes what may be another thing now than when the slot was made: where its connection leads, and what of the profile
+/// does not count for the fingerprint.
+async fn renew(connection: &mut PgConnection, new: &NewShadow) -> Result<()> {
+    sqlx::query(
+        "UPDATE sync_multiplexer.slot SET place = $4, profile = $5, profile_name = $6, updated_at = now()
+         WHERE slot_id = $1 AND sync_id = $2 AND organization_id = $3
+           AND (place, profile, profile_name) IS DISTINCT FROM ($4, $5, $6)",
+    )
+    .bind(new.scope.slot_id)
+    .bind(new.scope.sync_id)
+    .bind(new.scope.organization_id)
+    .bind(&new.place)
+    .bind(&new.profile)
+    .bind(&new.profile_name)
+    .execute(connection)
+    .await
+    .during("renewing the slot")?;
+    Ok(())
+}
+
 async fn insert(connection: &mut PgConnection, new: &NewShadow) -> Result<()> {
     const DOING: &str = "creating the shadow";
     let scope = &new.scope;
@@ -201,9 +264,9 @@ async fn insert(connection: &mut PgConnection, new: &NewShadow) -> Result<()> {
     })?;
     sqlx::query(
         "INSERT INTO sync_multiplexer.slot
-             (slot_id, organization_id, sync_id, profile, profile_name, fingerprint, created_by_operation,
+             (slot_id, organization_id, sync_id, profile, profile_name, fingerprint, place, created_by_operation,
               embedder_model)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(scope.slot_id)
     .bind(scope.organization_id)
@@ -211,6 +274,7 @@ async fn insert(connection: &mut PgConnection, new: &NewShadow) -> Result<()> {
     .bind(&new.profile)
     .bind(&new.profile_name)
     .bind(&new.fingerprint)
+    .bind(&new.place)
     .bind(new.operation_id)
     .bind(&new.embedder_model)
     .execute(connection)

@@ -73,6 +73,8 @@ pub struct Built {
     pub profile_name: String,
     /// Its fingerprint: equal for equal settings.
     pub fingerprint: String,
+    /// Where its points are, without secrets; absent when it was made before that was recorded.
+    pub place: Option<String>,
     /// How far the slot is.
     pub state: SlotState,
     /// Identity of the model that makes its vectors, as recorded when the slot was made; absent when a release made it that
@@ -234,8 +236,9 @@ async fn read(
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT joined.id AS slot_id, joined.sync_id, joined.connection_id, connection.name AS connection_name,
                 connection.short_name, joined.role, joined.created_at AT TIME ZONE 'UTC' AS created_at,
-                built.profile, built.profile_name, built.fingerprint, built.state, built.created_by_operation,
-                built.ready_at, built.embedder_model, ledger.entities, ledger.points, dead_letter.dead_letters
+                built.profile, built.profile_name, built.fingerprint, built.place, built.state,
+                built.created_by_operation, built.ready_at, built.embedder_model, ledger.entities, ledger.points,
+                dead_letter.dead_letters
          FROM public.sync_connection AS joined
          JOIN public.sync ON sync.id = joined.sync_id
          JOIN public.connection ON connection.id = joined.connection_id
@@ -279,6 +282,7 @@ struct Row {
     profile: Option<Value>,
     profile_name: Option<String>,
     fingerprint: Option<String>,
+    place: Option<String>,
     state: Option<SlotState>,
     created_by_operation: Option<Uuid>,
     ready_at: Option<DateTime<Utc>>,
@@ -296,11 +300,12 @@ impl Row {
         // The columns come from one row of an outer join: all there, or none.
         let built = match (self.profile, self.profile_name, self.fingerprint, self.state, self.created_by_operation) {
             (Some(profile), Some(profile_name), Some(fingerprint), Some(state), Some(created_by_operation)) => {
-                let (embedder_model, ready_at) = (self.embedder_model, self.ready_at);
+                let (place, embedder_model, ready_at) = (self.place, self.embedder_model, self.ready_at);
                 Some(Built {
                     profile,
                     profile_name,
                     fingerprint,
+                    place,
                     state,
                     embedder_model,
                     created_by_operation,

@@ -8,8 +8,11 @@
 
 mod document;
 mod entity_sort;
+mod fusion;
 pub mod pgvector;
+pub mod qdrant;
 mod validate;
+pub mod vespa;
 
 pub use document::{
     Chunk, EntityDocument, EntityRef, Hit, Query, Rejection, Scope, SearchMode, SparseVector, StoredChunk,
@@ -80,14 +83,13 @@ pub trait Destination: Send + Sync {
     /// Where the points are, without secrets. Two slots of one sync in equal places would write over each other.
     fn place(&self) -> String;
 
-    /// How a dense vector comes back from [`Self::read`].
-    fn dense_fidelity(&self) -> DenseFidelity;
-
-    /// How [`Self::read`] gives `text` back, where the destination cannot hold every text as it is. Verification compares
-    /// with this.
-    fn stored_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    /// A text as [`Self::read`] gives it back: without the characters that the destination cannot hold.
+    fn stored_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         Cow::Borrowed(text)
     }
+
+    /// How a dense vector comes back from [`Self::read`].
+    fn dense_fidelity(&self) -> DenseFidelity;
 
     /// Whether dense vectors are compared by their direction alone, so that their length does not matter.
     fn compares_directions(&self) -> bool;

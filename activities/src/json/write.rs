@@ -16,6 +16,8 @@ pub struct Format {
 impl Format {
     /// `json.dumps(x)`.
     pub const PYTHON: Self = Self { between_items: ", ", after_key: ": ", sort_keys: false, strict: false };
+    /// `json.dumps(x)` for other JSON parsers than Python's: as [`Self::STRICT`], but spaced as Python does.
+    pub const PYTHON_STRICT: Self = Self { strict: true, ..Self::PYTHON };
     /// `json.dumps(x, sort_keys=True)`: keys by code points.
     pub const PYTHON_SORTED: Self = Self { sort_keys: true, ..Self::PYTHON };
     /// `json.dumps(x, sort_keys=True, separators=(",", ":"))`.

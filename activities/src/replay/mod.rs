@@ -22,4 +22,4 @@ pub(crate) use batch::Carrier;
 pub(crate) use donors::Donors;
 pub(crate) use entity_text::{EntityText, entity_text};
 pub(crate) use hand::Hand;
-pub(crate) use slot::{Feed, OpenSlot, collection, destination, require_kind};
+pub(crate) use slot::{Feed, OpenSlot, collection, destination};

@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use proto::v1::SlotRef;
-use proto::v1::profile::Destination as Layout;
 use uuid::Uuid;
 
 use crate::chunking::{Chunker, ChunkerSettings};
 use crate::context::Context;
 use crate::database::{SlotScope, platform, slots};
-use crate::destinations::pgvector::{Pgvector, PgvectorSettings};
 use crate::destinations::{Destination, Scope};
 use crate::embedding::Embedder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::profile::{CompleteProfile, Intake};
-use secrecy::SecretString;
 
 /// A slot with what makes its documents, and its destination.
 pub(crate) struct OpenSlot {
@@ -139,31 +136,7 @@ pub(crate) async fn destination(
     let connection = platform::destination_connection(&context.database, scope.organization_id, connection_id).await?;
     let scope =
         Scope { organization_id: scope.organization_id, collection_id, sync_id: scope.sync_id, slot_id: scope.slot_id };
-    match &profile.profile.destination {
-        Some(Layout::Pgvector(layout)) => {
-            require_kind(&connection.short_name, "pgvector")?;
-            let url: SecretString = match &connection.credential {
-                Some(token) => context.credentials.field(token, "url")?,
-                None => context.database_url.clone(),
-            };
-            let settings = PgvectorSettings::from_layout(layout, profile.dimensions()?)?;
-            Ok(Arc::new(Pgvector::new(context.pgvector.get(&url)?, scope, settings)))
-        }
-        Some(Layout::Qdrant(_) | Layout::Vespa(_)) | None => {
-            Err(Error::new(ErrorKind::InvalidInput, "the profile names no destination layout that this version knows"))
-        }
-    }
-}
-
-/// The connection's kind must be the one the profile lays out. A platform-wide connection has the suffix `_native`.
-pub(crate) fn require_kind(short_name: &str, kind: &str) -> Result<()> {
-    if short_name.strip_suffix("_native").unwrap_or(short_name) == kind {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::InvalidInput,
-        format!("the connection is of kind {short_name}, but the profile lays out {kind}; name a {kind} connection"),
-    ))
+    context.connections.open(&connection, scope, profile)
 }
 
 /// The collection a sync feeds, which every point names.

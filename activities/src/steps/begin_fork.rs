@@ -8,7 +8,7 @@ use crate::database::{SlotScope, platform, slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::profile::CompleteProfile;
-use crate::replay::{Feed, collection, destination, require_kind};
+use crate::replay::{Feed, collection, destination};
 
 /// Largest batch: what one transaction of a destination should hold.
 const MAX_BATCH_ENTITIES: u32 = 1000;
@@ -27,17 +27,13 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
 
     let sync = platform::sync(&context.database, organization_id, sync_id).await?;
     let collection_id = collection(&sync)?;
-    let connection = platform::destination_connection(&context.database, organization_id, connection_id).await?;
-    let kind = profile.destination_kind();
-    require_kind(&connection.short_name, kind)?;
-
     let existing = slots::find_by_connection(&context.database, organization_id, sync_id, connection_id).await?;
     let slot_id = match existing {
         Some(slot) => slot.slot_id,
         None => ids::uuid("new_slot_id", &input.new_slot_id)?,
     };
     let scope = SlotScope { organization_id, sync_id, slot_id };
-    // Reads the credentials and checks the layout; connects when the destination is prepared.
+    // Reads the credentials and checks kind and layout; connects when it is looked whether the place is free.
     destination(context, scope, collection_id, connection_id, &profile).await?;
 
     let recorded = operations::begin(
@@ -81,7 +77,7 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
         }
     }
     let finished = recorded.result.map(finished).transpose()?;
-    Ok(BeginForkOutput { slot: Some(slot), destination_kind: kind.to_owned(), finished })
+    Ok(BeginForkOutput { slot: Some(slot), destination_kind: profile.destination_kind().to_owned(), finished })
 }
 
 /// The recorded answer of a fork that completed before.

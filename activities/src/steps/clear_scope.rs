@@ -27,7 +27,19 @@ pub(crate) async fn run(context: &Context, input: UndoInput) -> Result<Done> {
             format!("slot {} is no longer a shadow; its points stay", scope.slot_id),
         ));
     }
-    match OpenSlot::destination(context, scope).await?.clear().await {
+    let destination = OpenSlot::destination(context, scope).await?;
+    // The connection may lead elsewhere since; whatever is there is not ours to remove.
+    if let Some(place) = built.place.filter(|place| *place != destination.place()) {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "the connection of slot {} leads to {} now; what was written to {place} stays",
+                scope.slot_id,
+                destination.place()
+            ),
+        ));
+    }
+    match destination.clear().await {
         Ok(removed) => {
             tracing::info!(slot_id = %scope.slot_id, removed, "undo: the points");
             Ok(Done {})

@@ -1,5 +1,6 @@
 //! The steps of the journeys, one activity per file. Each may run twice and then changes nothing the second time.
 
+pub(crate) mod announce_switch;
 pub(crate) mod begin_fork;
 pub(crate) mod check_switch;
 pub(crate) mod clear_scope;
@@ -12,6 +13,7 @@ pub(crate) mod finish_destination;
 pub(crate) mod flip_roles;
 pub(crate) mod mark_ready;
 mod phase;
+mod place;
 pub(crate) mod plan_replay;
 pub(crate) mod prepare_destination;
 pub(crate) mod replay_segment;

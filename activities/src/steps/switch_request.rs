@@ -29,5 +29,6 @@ pub(super) fn result(command: &FlipCommand, outcome: &FlipOutcome) -> SwitchResu
         previous_active_slot_id: outcome.previous_active.as_ref().map(Uuid::to_string).unwrap_or_default(),
         generation: outcome.generation,
         switched_at: outcome.switched_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+        not_announced: String::new(),
     }
 }

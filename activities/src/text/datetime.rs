@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use chrono::NaiveDate;
+
 /// A date-time as Python's `datetime` holds it: microseconds, and an optional offset from UTC in minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateTime {
@@ -71,6 +73,17 @@ impl DateTime {
     #[must_use]
     pub fn to_json(self) -> String {
         self.format('T', "Z")
+    }
+
+    /// `int(datetime.timestamp())`: seconds since 1970, fractions cut off. One without an offset counts as UTC, as on the
+    /// platform's machines.
+    #[must_use]
+    pub fn epoch_seconds(self) -> i64 {
+        let date = NaiveDate::from_ymd_opt(i32::from(self.year), u32::from(self.month), u32::from(self.day));
+        let time = date.and_then(|it| it.and_hms_opt(self.hour.into(), self.minute.into(), self.second.into()));
+        let local = time.map_or(0, |time| time.and_utc().timestamp());
+        let seconds = local - i64::from(self.offset_minutes.unwrap_or(0)) * 60;
+        if seconds < 0 && self.microsecond > 0 { seconds + 1 } else { seconds }
     }
 
     fn format(self, separator: char, utc: &str) -> String {

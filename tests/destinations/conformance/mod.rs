@@ -43,6 +43,23 @@ pub(crate) trait World: Send + Sync {
         true
     }
 
+    /// Whether an entity of this id can be stored. Others are rejected by name.
+    fn takes_id(&self, _id: &str) -> bool {
+        true
+    }
+
+    /// Whether a word that few points have weighs more in a search. Where the server only multiplies the weights that it
+    /// was given, it does not.
+    fn weighs_rare_words(&self) -> bool {
+        true
+    }
+
+    /// Whether a hybrid search ranks in each of its two rankings only what that one found. Where every candidate has a rank
+    /// in both, those without the word are tied there and who is next to the best is not sure.
+    fn ranks_only_what_is_found(&self) -> bool {
+        true
+    }
+
     /// Removes the place. Not reached when the test fails, so that one can look at it.
     async fn close(self: Box<Self>);
 

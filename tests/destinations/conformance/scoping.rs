@@ -37,10 +37,10 @@ pub(crate) async fn scopes_do_not_meet(world: &dyn World) {
 pub(crate) async fn a_foreign_slot_is_never_cleared(world: &dyn World) {
     let owner = scope();
     let slot = ready(world, &owner).await;
+    // A collection belongs to one organisation, so that another one also has another collection.
+    let other_organization = Scope { organization_id: Uuid::new_v4(), collection_id: Uuid::new_v4(), ..owner.clone() };
     // Nothing in it yet: even the empty store is not a stranger's to remove.
-    for stranger in
-        [Scope { organization_id: Uuid::new_v4(), ..owner.clone() }, Scope { sync_id: Uuid::new_v4(), ..owner.clone() }]
-    {
+    for stranger in [other_organization, Scope { sync_id: Uuid::new_v4(), ..owner.clone() }] {
         let foreign = world.open(&stranger);
         assert_eq!(foreign.clear().await.expect("clear"), 0);
         let documents = [document("kept", 1, 2)];

@@ -25,12 +25,14 @@ pub(crate) async fn searches_find_the_keyword_and_the_neighbour(world: &dyn Worl
     assert_eq!(dense.len(), 5);
     let sparse = found(slot.as_ref(), SearchMode::Sparse, Vec::new(), &[500], 10).await;
     assert_eq!(names(&sparse), ["far, but has the word"]);
-    let hybrid = found(slot.as_ref(), SearchMode::Hybrid, axis(0), &[500], 2).await;
-    assert_eq!(
-        names(&hybrid),
-        ["far, but has the word", "same direction"],
-        "first in one ranking each, one also in the other"
-    );
+    let best = ["far, but has the word", "same direction"];
+    if world.ranks_only_what_is_found() {
+        let hybrid = found(slot.as_ref(), SearchMode::Hybrid, axis(0), &[500], 2).await;
+        assert_eq!(names(&hybrid), best, "first in one ranking each, one also in the other");
+    } else {
+        let hybrid = found(slot.as_ref(), SearchMode::Hybrid, axis(0), &[500], 3).await;
+        assert!(best.iter().all(|name| names(&hybrid).contains(name)), "first in one ranking each: {hybrid:?}");
+    }
     assert_eq!(found(slot.as_ref(), SearchMode::Hybrid, axis(0), &[500], 0).await, []);
 }
 
@@ -42,7 +44,11 @@ pub(crate) async fn rare_words_weigh_more(world: &dyn World) {
     store(slot.as_ref(), &documents).await;
     slot.finish().await.expect("finish");
     let hits = found(slot.as_ref(), SearchMode::Sparse, Vec::new(), &[1, 2], 3).await;
-    assert_eq!(names(&hits)[..2], ["both", "rare"]);
+    assert_eq!(names(&hits)[0], "both");
+    if !world.weighs_rare_words() {
+        return;
+    }
+    assert_eq!(names(&hits)[1], "rare");
     assert!(names(&hits)[2].starts_with("common"));
     let idf = |having: f64| ((32.0 - having + 0.5) / (having + 0.5) + 1.0).ln();
     for (hit, wanted) in hits.iter().zip([idf(31.0) + idf(2.0), idf(2.0), idf(31.0)]) {

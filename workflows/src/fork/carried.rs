@@ -53,4 +53,18 @@ mod tests {
         let carried = Carried { catch_up, created: true, paused_since_ms: Some(1), ..Carried::default() };
         assert_eq!(carried.write().and_then(|payload| Carried::read(&payload)), Ok(carried));
     }
+
+    #[test]
+    fn the_state_of_an_earlier_release_is_read() {
+        let mut carried = Carried::default();
+        carried.catch_up.plan.plan_id = "p".to_owned();
+        carried.catch_up.tally.points = 5;
+        let mut state = serde_json::to_value(&carried).unwrap();
+        for added in ["chunks_embedded", "chunks_reused", "round", "delete_segments", "entities_done", "deleted", "lag"]
+        {
+            state.as_object_mut().unwrap().remove(added).unwrap();
+        }
+        let payload = Payload { data: state.to_string().into_bytes(), ..Payload::default() };
+        assert_eq!(Carried::read(&payload), Ok(carried));
+    }
 }

@@ -151,7 +151,8 @@ async fn prepare(
                 destination_connection_id: request.destination_connection_id.clone(),
                 profile: request.profile.clone(),
             },
-            step::short("add the slot as a shadow"),
+            // Long, because it asks the destination whether the place is free.
+            step::long("add the slot as a shadow, in a place of its own".to_owned()),
         )
         .await?;
     let created = answer.created;

@@ -310,6 +310,43 @@ async fn what_touches_the_platform_may_be_run_by_hand_again() {
 }
 
 #[tokio::test]
+async fn slots_made_before_places_were_recorded_get_theirs() {
+    let test = TestDatabase::migrated().await;
+    let pool = test.database.pool();
+    test.run("DROP INDEX sync_multiplexer.slot_place_taken_once; ALTER TABLE sync_multiplexer.slot DROP COLUMN place")
+        .await;
+    let organization_id = organization(pool).await;
+    let sync_id = sync(pool, organization_id).await;
+    let mut slots = Vec::new();
+    for day in [1, 2] {
+        let connection_id = connection(pool, Some(organization_id), "DESTINATION", "pgvector").await;
+        let slot_id = join(pool, sync_id, connection_id, day).await;
+        sqlx::query(
+            "INSERT INTO sync_multiplexer.slot
+                 (slot_id, organization_id, sync_id, profile, profile_name, fingerprint, created_by_operation)
+             VALUES ($1, $2, $3, '{\"pgvector\": {}}', 'v0', 'f', gen_random_uuid())",
+        )
+        .bind(slot_id)
+        .bind(organization_id)
+        .bind(sync_id)
+        .execute(pool)
+        .await
+        .unwrap();
+        slots.push(slot_id);
+    }
+    test.run(include_str!("../../../../migrations/0020_slot_place.sql")).await;
+    test.run(include_str!("../../../../migrations/0021_slot_place_taken_once.sql")).await;
+    for slot_id in slots {
+        let place: String = sqlx::query_scalar("SELECT place FROM sync_multiplexer.slot WHERE slot_id = $1")
+            .bind(slot_id)
+            .fetch_one(pool)
+            .await
+            .unwrap();
+        assert_eq!(place, format!("pgvector {slot_id}"));
+    }
+}
+
+#[tokio::test]
 async fn several_processes_may_migrate_at_once() {
     let test = platform().await;
     seed(test.database.pool(), &[("active", 1, false), ("active", 2, true)]).await;

@@ -1,8 +1,11 @@
 //! The rules for making a shadow, one by one.
 
+use serde_json::json;
 use uuid::Uuid;
 
-use super::world::{World, join};
+use super::world::{World, join, sync};
+use crate::database::SlotScope;
+use crate::database::classify::is_violation_of;
 use crate::database::shadow::{self, NewShadow, Shadow};
 use crate::database::slots::{self, Role, SlotState};
 use crate::database::{dead_letters, roles};
@@ -33,10 +36,25 @@ async fn another_operation_with_the_same_profile_continues() {
     let first = world.new_shadow(world.destination().await);
     shadow::create(world.database(), &first).await.unwrap();
     let before = world.everything().await;
-    let second = NewShadow { profile_name: "renamed".into(), ..world.new_shadow(first.connection_id) };
-    let continued = shadow::create(world.database(), &second).await.unwrap();
-    assert_eq!(continued, Shadow::Continued(first.scope));
+    let second = NewShadow { scope: first.scope, place: first.place.clone(), ..world.new_shadow(first.connection_id) };
+    assert_eq!(shadow::create(world.database(), &second).await.unwrap(), Shadow::Continued(first.scope));
+    let late = world.new_shadow(first.connection_id);
+    assert_eq!(shadow::create(world.database(), &late).await.unwrap(), Shadow::Continued(first.scope));
     assert_eq!(world.everything().await, before);
+}
+
+#[tokio::test]
+async fn what_does_not_count_for_the_fingerprint_is_as_the_last_fork_says() {
+    let world = World::new().await;
+    let first = world.new_shadow(world.destination().await);
+    shadow::create(world.database(), &first).await.unwrap();
+    let profile = json!({"chunker": {"max_tokens": 512}, "qdrant": {"alias": "current"}});
+    let second = NewShadow { profile: profile.clone(), profile_name: "renamed".into(), ..first.clone() };
+    let second = NewShadow { operation_id: Uuid::now_v7(), ..second };
+    assert_eq!(shadow::create(world.database(), &second).await.unwrap(), Shadow::Continued(first.scope));
+    let built = slots::get(world.database(), &first.scope).await.unwrap().built.unwrap();
+    assert_eq!((built.profile, built.profile_name.as_str()), (profile, "renamed"));
+    assert_eq!((built.fingerprint, built.created_by_operation), (first.fingerprint, first.operation_id));
 }
 
 #[tokio::test]
@@ -111,6 +129,73 @@ async fn a_slot_id_is_used_once() {
     let first = world.shadow().await;
     let second = NewShadow { scope: first, ..world.new_shadow(world.destination().await) };
     assert_eq!(shadow::create(world.database(), &second).await.unwrap_err().kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn no_two_slots_of_a_sync_are_in_one_place() {
+    let world = World::new().await;
+    let first = world.ready_shadow().await;
+    let taken = slots::get(world.database(), &first).await.unwrap().built.unwrap().place.unwrap();
+    roles::flip(world.database(), &world.flip_to(first.slot_id)).await.unwrap();
+    let before = world.everything().await;
+    let second = NewShadow { place: taken.clone(), ..world.new_shadow(world.destination().await) };
+    let error = shadow::create(world.database(), &second).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    for words in [&first.slot_id.to_string(), "active", &taken, "name another collection"] {
+        assert!(error.message().contains(words), "{error}");
+    }
+    assert_eq!(world.everything().await, before);
+
+    // The rule is in the schema too, and it is a rule of one sync.
+    shadow::create(world.database(), &NewShadow { place: "elsewhere".into(), ..second.clone() }).await.unwrap();
+    let by_hand = sqlx::query("UPDATE sync_multiplexer.slot SET place = $1 WHERE slot_id = $2");
+    let error = by_hand.bind(&taken).bind(second.scope.slot_id).execute(world.pool()).await.unwrap_err();
+    assert!(is_violation_of(&error, "slot_place_taken_once"), "{error}");
+    let sync_id = sync(world.pool(), world.organization_id).await;
+    let scope = SlotScope { sync_id, ..world.scope(Uuid::now_v7()) };
+    let other_sync = NewShadow { scope, place: taken, ..world.new_shadow(world.destination().await) };
+    assert_eq!(shadow::create(world.database(), &other_sync).await.unwrap(), Shadow::Created(scope));
+}
+
+#[tokio::test]
+async fn a_continued_slot_is_where_its_connection_leads_now() {
+    let world = World::new().await;
+    let first = world.new_shadow(world.destination().await);
+    shadow::create(world.database(), &first).await.unwrap();
+    let neighbour = world.new_shadow(world.destination().await);
+    shadow::create(world.database(), &neighbour).await.unwrap();
+    let place = async || slots::get(world.database(), &first.scope).await.unwrap().built.unwrap().place;
+    let continued = |place: &str| NewShadow { place: place.into(), operation_id: Uuid::now_v7(), ..first.clone() };
+
+    let moved = shadow::create(world.database(), &continued("elsewhere")).await.unwrap();
+    assert_eq!((moved, place().await.as_deref()), (Shadow::Continued(first.scope), Some("elsewhere")));
+    let error = shadow::create(world.database(), &continued(&neighbour.place)).await.unwrap_err();
+    assert_eq!((error.kind(), place().await.as_deref()), (ErrorKind::Conflict, Some("elsewhere")));
+
+    // Made before places were recorded.
+    sqlx::raw_sql("UPDATE sync_multiplexer.slot SET place = NULL").execute(world.pool()).await.unwrap();
+    shadow::create(world.database(), &continued("here")).await.unwrap();
+    assert_eq!(place().await.as_deref(), Some("here"));
+}
+
+#[tokio::test]
+async fn of_concurrent_creators_one_gets_the_place() {
+    let world = World::new().await;
+    let mut tasks = Vec::new();
+    for _ in 0..8 {
+        let connection_id = world.destination().await;
+        let new = NewShadow { place: "here".into(), ..world.new_shadow(connection_id) };
+        let database = world.database().clone();
+        tasks.push(tokio::spawn(async move { shadow::create(&database, &new).await.map_err(|error| error.kind()) }));
+    }
+    let mut created = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(Shadow::Created(_)) => created += 1,
+            refused => assert_eq!(refused, Err(ErrorKind::Conflict)),
+        }
+    }
+    assert_eq!(created, 1);
 }
 
 #[tokio::test]

@@ -70,12 +70,14 @@ impl World {
     }
 
     pub fn new_shadow(&self, connection_id: Uuid) -> NewShadow {
+        let scope = self.scope(Uuid::now_v7());
         NewShadow {
-            scope: self.scope(Uuid::now_v7()),
+            scope,
             connection_id,
             profile: json!({"chunker": {"max_tokens": 512}}),
             profile_name: "v1".into(),
             fingerprint: "f1".into(),
+            place: format!("place of {}", scope.slot_id),
             embedder_model: Some("model one".into()),
             operation_id: Uuid::now_v7(),
         }

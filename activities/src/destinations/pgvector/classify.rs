@@ -68,7 +68,7 @@ fn explain_sqlstate(code: &str) -> (ErrorKind, String) {
         "25006" => (ErrorKind::Unavailable, "the server is read-only; is it a standby?"),
         "42501" => (ErrorKind::DestinationDenied, "the role lacks a privilege"),
         "42P01" | "3F000" => (ErrorKind::NotFound, "the slot has no table here; it was never prepared or is cleared"),
-        "3D000" => (ErrorKind::NotFound, "the database does not exist"),
+        "3D000" => (ErrorKind::InvalidInput, "the connection's URL names a database that does not exist"),
         "42703" | "42704" | "42804" | "42883" => {
             (ErrorKind::IncompatibleDestination, "the table or the extension is not as expected")
         }
@@ -106,7 +106,7 @@ mod tests {
     #[case("53100", ErrorKind::OutOfSpace)]
     #[case("57014", ErrorKind::Timeout)]
     #[case("42P01", ErrorKind::NotFound)]
-    #[case("3D000", ErrorKind::NotFound)]
+    #[case("3D000", ErrorKind::InvalidInput)]
     #[case("42704", ErrorKind::IncompatibleDestination)]
     #[case("0A000", ErrorKind::IncompatibleDestination)]
     #[case("XX000", ErrorKind::Internal)]

@@ -278,15 +278,15 @@ impl Destination for Pgvector {
         format!("pgvector {}", self.scope.slot_id)
     }
 
+    fn stored_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        stored_text(text)
+    }
+
     fn dense_fidelity(&self) -> DenseFidelity {
         match self.settings.vector_type {
             VectorType::Vector => DenseFidelity::Exact,
             VectorType::Halfvec => DenseFidelity::Rounded,
         }
-    }
-
-    fn stored_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        stored_text(text)
     }
 
     fn compares_directions(&self) -> bool {

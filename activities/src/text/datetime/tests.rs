@@ -84,3 +84,18 @@ fn numbers_are_left_alone() {
     // Pydantic takes them for seconds since the epoch, but its own JSON never holds them.
     assert_eq!(DateTime::parse("1705314600"), None);
 }
+
+#[test]
+fn seconds_since_1970_as_python_counts_them() {
+    for (text, seconds) in [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2024-01-15T10:30:00", 1_705_314_600),
+        ("2024-01-15T10:30:00.999999+02:00", 1_705_307_400),
+        ("1969-12-31T23:59:58.500000Z", -1),
+        ("1969-12-31T23:59:59.500000Z", 0),
+        ("0001-01-01", -62_135_596_800),
+        ("9999-12-31T23:59:59-23:59", 253_402_387_139),
+    ] {
+        assert_eq!(DateTime::parse(text).unwrap().epoch_seconds(), seconds, "{text}");
+    }
+}

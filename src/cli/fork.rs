@@ -52,6 +52,12 @@ pub(super) struct Fork {
     /// Entities written and checkpointed as one batch
     #[arg(long, default_value_t = 64, value_name = "N")]
     batch: u32,
+    /// Percent of a slot's entities that may be gone from the raw store
+    #[arg(long, value_name = "PERCENT", default_value_t = 20)]
+    max_drop_percent: u32,
+    /// As many entities may be gone in any case: the number that a refused fork named
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    confirm_drop: u64,
     /// Entities that may end as dead letters; default 10 or 1 %, whichever is more
     #[arg(long, value_name = "N")]
     dead_letter_budget: Option<u32>,
@@ -79,6 +85,8 @@ impl Fork {
                 lanes: self.lanes,
                 batch_entities: self.batch,
                 dead_letter_budget: self.dead_letter_budget,
+                max_drop_percent: Some(self.max_drop_percent),
+                confirm_drop: self.confirm_drop,
                 ..ForkOptions::default()
             }),
             operation_id: self.operation_id,
@@ -108,9 +116,21 @@ impl Fork {
 pub(crate) fn print_result(result: &ForkResult) {
     println!("slot {} is {}", result.slot_id, result.state);
     println!(
-        "{} listed, {} unchanged, {} written as {} points, {} without text, {} dead letters",
-        result.listed, result.unchanged, result.entities, result.points, result.textless, result.dead_letter_count
+        "{} listed, {} unchanged, {} written as {} points, {} without text, {} deleted, {} dead letters",
+        result.listed,
+        result.unchanged,
+        result.entities,
+        result.points,
+        result.textless,
+        result.deleted,
+        result.dead_letter_count
     );
+    if let Some(lag) = result.lag.filter(|_| result.catch_up_rounds > 0) {
+        println!(
+            "{} rounds of catching up; {} entities changed before the last of them",
+            result.catch_up_rounds, lag.entities
+        );
+    }
     println!("{} chunks embedded, {} reused", result.chunks_embedded, result.chunks_reused);
     for letter in &result.dead_letters {
         println!("  dead letter  {}  {}: {} ({})", letter.object_key, letter.stage, letter.message, letter.kind);

@@ -15,16 +15,19 @@ impl<'w> ClosedLedger<'w> {
     /// Closes the ledger; it can still be read.
     pub(crate) async fn of(world: &'w World) -> Self {
         let mut lock = world.database.pool().begin().await.expect("a transaction begins");
-        sqlx::query("LOCK TABLE sync_multiplexer.ledger IN SHARE MODE").execute(&mut *lock).await.expect("a free lock");
+        sqlx::query("LOCK TABLE sync_multiplexer.ledger_page IN SHARE MODE")
+            .execute(&mut *lock)
+            .await
+            .expect("a free lock");
         Self { world, lock }
     }
 
-    /// Waits until `lanes` batches are written and wait to be recorded.
+    /// Waits until `lanes` batches are written and wait to be recorded: one for the table, the others for that one.
     pub(crate) async fn waited_for_by(&self, lanes: u32) {
         until(&format!("{lanes} lanes want to record a batch"), PATIENCE, async || {
             let waiting: i64 = sqlx::query_scalar(
                 "SELECT count(*) FROM pg_locks
-                 WHERE relation = 'sync_multiplexer.ledger'::regclass AND NOT granted
+                 WHERE (relation = 'sync_multiplexer.ledger_page'::regclass OR locktype = 'advisory') AND NOT granted
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
             )
             .fetch_one(self.world.database.pool())

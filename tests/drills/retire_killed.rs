@@ -81,14 +81,14 @@ async fn a_retire_whose_workers_are_killed_ends_like_any_other() {
     let mut worker = world.worker();
     let neighbour = world.fork(&world.fork_request(world.ids.connection_v1)).await.expect("the fork completes").slot_id;
     world.switch(&world.switch_request(&neighbour)).await.expect("a ready slot can be promoted");
-    let before = world.content(&neighbour).await;
+    let before = world.fingerprint(&neighbour).await;
 
     // Every moment once, in an order of chance, and now and then with a second kill at the same place.
     let mut moments = MOMENTS;
     moments.rotate_left(usize::try_from(chance.pick(0..3)).expect("small"));
     for moment in moments {
         let slot = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the fork completes").slot_id;
-        let points = world.content(&slot).await.0.len() as u64;
+        let points = world.fingerprint(&slot).await.0.len() as u64;
         let held = moment.hold(&world, &slot).await;
         let retire = world.start_retire(&world.retire_request(&slot)).await.expect("a retire starts");
         let handle = world.any_workflow(&retire_workflow_id(&slot));
@@ -111,7 +111,7 @@ async fn a_retire_whose_workers_are_killed_ends_like_any_other() {
             .await
             .expect("tables can be looked up");
         assert_eq!(table, None, "{moment:?}: the points are gone");
-        assert_eq!(world.content(&neighbour).await, before, "{moment:?}: the active slot was touched");
+        assert_eq!(world.fingerprint(&neighbour).await, before, "{moment:?}: the active slot was touched");
     }
     let rows: (i64, i64) = sqlx::query_as("SELECT count(*), count(removed_at) FROM sync_multiplexer.retirement")
         .fetch_one(world.database.pool())

@@ -1,5 +1,7 @@
 //! Every step of a fork fails for good, and what the fork had made is gone; what others had made is not.
 
+use activities::database::{SlotScope, ledger};
+use futures::TryStreamExt as _;
 use harness::qdrant::{QdrantServer, QdrantServerOptions};
 use harness::{World, until};
 use proto::v1::profile::Destination;
@@ -14,7 +16,8 @@ use crate::closed_ledger::ClosedLedger;
 use crate::write_log::PATIENCE;
 
 /// The steps that note themselves in the operation's record when they begin; `replay` is noted by the end of planning.
-const STEPS: [&str; 9] = ["validate", "create", "prepare", "plan", "replay", "close", "finish", "verify", "mark-ready"];
+const STEPS: [&str; 10] =
+    ["validate", "create", "prepare", "plan", "replay", "close", "catch-up", "finish", "verify", "mark-ready"];
 
 /// From now on, whatever notes this step is refused by the database, in words that no retry changes.
 async fn deny(world: &World, step: &str) {
@@ -56,16 +59,17 @@ fn assert_clean_slate(residue: &[(String, i64)], after: &str) {
     assert!(left.is_empty(), "after {after} there is left: {left:?}");
 }
 
-/// Everything a slot holds, to compare before and after: each point with its text, each line of the ledger.
+/// Everything a slot holds, to compare before and after: each point with its text, each entry of the ledger.
 async fn content(world: &World, slot: &str) -> (Vec<String>, Vec<String>) {
     let points = format!("SELECT md5(point::text) FROM {} AS point ORDER BY point_id", world.points_table(slot));
     let points = sqlx::query_scalar(AssertSqlSafe(points)).fetch_all(world.database.pool()).await;
-    let ledger = sqlx::query_scalar(
-        "SELECT md5(line::text) FROM sync_multiplexer.ledger AS line WHERE slot_id::text = $1 ORDER BY object_key",
-    )
-    .bind(slot)
-    .fetch_all(world.database.pool())
-    .await;
+    let scope = SlotScope {
+        organization_id: world.ids.organization_id,
+        sync_id: world.ids.sync_id,
+        slot_id: slot.parse().expect("a slot id is a UUID"),
+    };
+    let ledger = ledger::stream(&world.database, &scope).await.expect("the ledger is readable");
+    let ledger = ledger.map_ok(|entry| format!("{entry:?}")).try_collect().await;
     (points.expect("the points are readable"), ledger.expect("the ledger is readable"))
 }
 
@@ -213,8 +217,8 @@ async fn another_profile_on_the_same_connection_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_undo_may_come_twice_or_without_its_step() {
+    use activities::database::plans::{self, PlanOptions};
     use activities::database::shadow::{self, NewShadow, Shadow};
-    use activities::database::{SlotScope, plans};
     use futures::StreamExt as _;
     use uuid::Uuid;
 
@@ -240,11 +244,14 @@ async fn every_undo_may_come_twice_or_without_its_step() {
         assert_eq!(made, Shadow::Created(scope));
     }
     assert!(!undone(plans::drop_plan(database, &scope).await), "without its step it does nothing");
-    let object = activities::raw_store::ListedObject { key: "a.json".to_owned(), size: 1, token: "1".to_owned() };
+    let (key, token) = ("a.json".to_owned(), "1".to_owned());
+    let object = activities::raw_store::ListedObject { key, size: 1, token, modified_ms: 0 };
     for _ in 0..2 {
         let listing = futures::stream::iter([Ok(object.clone())]).boxed();
         let plan_id = scope.slot_id;
-        plans::create(database, &scope, plan_id, listing, None).await.expect("a plan can be made, and made again");
+        plans::create(database, &scope, plan_id, listing, &PlanOptions::default())
+            .await
+            .expect("a plan can be made, and made again");
     }
     assert_eq!(
         [undone(plans::drop_plan(database, &scope).await), undone(plans::drop_plan(database, &scope).await)],

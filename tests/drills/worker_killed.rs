@@ -1,19 +1,20 @@
-//! The worker is killed (SIGKILL) or frozen (SIGSTOP) in the middle of a replay: another goes on, nothing is lost, and
-//! little is done twice.
+//! The worker is killed (SIGKILL) or frozen (SIGSTOP) in the middle of a replay or of catching up: another goes on, nothing is
+//! lost, and little is done twice.
 
 use std::time::Duration;
 
-use harness::{World, WorldOptions, until};
+use harness::{World, WorldOptions, progress as shown, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use proto::v1::{ForkOptions, ForkRequest};
 use sync_multiplexer::temporal;
 use temporalio_client::WorkflowDescribeOptions;
 use temporalio_common::protos::temporal::api::enums::v1::PendingActivityState;
+use workflows::fork_workflow_id;
 
 use crate::closed_ledger::ClosedLedger;
 use crate::moments::Moments;
-use crate::write_log::{PATIENCE, WriteLog};
+use crate::write_log::{PATIENCE, WriteLog, assert_whole, progress};
 
 const ENTITIES: usize = 240;
 const LANES: u32 = 4;
@@ -114,5 +115,43 @@ async fn a_worker_that_wakes_up_late_does_no_harm() {
     assert!(surplus <= IN_HAND, "more than a batch per lane again: {surplus}");
     assert!(frozen.stop(), "the worker that was frozen ends well");
     assert!(worker.stop(), "the other worker ends well");
+    world.done().await;
+}
+
+/// Deletions are made twice then, and changes written twice; what is in the slot is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_while_catching_up_loses_nothing() {
+    let mut moments = Moments::new("a_worker_killed_while_catching_up_loses_nothing");
+    let mut world = World::with(WorldOptions { entities: ENTITIES, ..WorldOptions::default() }).await;
+    let mut worker = world.worker();
+    let options = ForkOptions { catch_up_entities: Some(0), ..request(&world).options.unwrap_or_default() };
+    let request = ForkRequest { options: Some(options), ..request(&world) };
+    let log = WriteLog::install(&world, &request, Duration::from_millis(100)).await;
+    let slot = log.slot().to_owned();
+    let fork = world.start_fork(&request).await.expect("a fork starts");
+    log.reached(ENTITIES as u64 / 2).await;
+    let changes = world.platform_job(1, 100).await;
+    assert_eq!(changes.deleted.len(), 25);
+
+    // Somewhere in the round that carries them over; each kill may find another one.
+    let handle = world.any_workflow(&fork_workflow_id(&request.sync_id, &request.destination_connection_id));
+    for kill in 0..2_u64 {
+        let aim = 1 + kill * 30 + moments.pick(0..25);
+        until("a moment of catching up", PATIENCE, async || {
+            let (done, planned) = progress(&world).await;
+            let is_catching_up = shown(&handle).await.is_some_and(|it| it.catch_up_round > 0);
+            is_catching_up && (done >= aim.min(planned) || planned == 0)
+        })
+        .await;
+        worker.kill9();
+        worker = world.worker();
+    }
+
+    let result = temporal::watch_fork(&fork, |_| {}).await.expect("the fork completes");
+    assert!(result.catch_up_rounds >= 1 && result.dead_letter_count == 0, "{result:?}");
+    assert_whole(&world, &slot).await;
+    let clean = world.fork(&world.fork_request(world.ids.connection_v1)).await.expect("a clean build completes");
+    assert!(world.content(&slot).await == world.content(&clean.slot_id).await, "the slot is a clean build");
+    assert!(worker.stop(), "the last worker ends well");
     world.done().await;
 }

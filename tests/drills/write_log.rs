@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use activities::database::{SlotScope, ledger};
+use futures::TryStreamExt as _;
 use harness::{World, until_some};
 use proto::v1::{ForkOptions, ForkRequest};
 use sqlx::AssertSqlSafe;
@@ -93,6 +95,11 @@ impl<'w> WriteLog<'w> {
         .expect("the notes can be counted")
     }
 
+    /// The slot.
+    pub(crate) fn slot(&self) -> &str {
+        &self.slot
+    }
+
     /// Fails unless every entity of the raw store is in the slot exactly once, in the ledger and in the points alike.
     pub(crate) async fn assert_whole(&self) {
         assert_whole(self.world, &self.slot).await;
@@ -117,26 +124,34 @@ pub(crate) async fn assert_whole(world: &World, slot: &str) {
     expected.sort();
     assert_eq!(world.stored_entities(slot).await, expected, "the slot's entities are those of the raw store");
 
-    let ledger: Vec<String> = sqlx::query_scalar(
-        "SELECT entity_id FROM sync_multiplexer.ledger WHERE slot_id::text = $1 ORDER BY entity_id COLLATE \"C\"",
-    )
-    .bind(slot)
-    .fetch_all(world.database.pool())
-    .await
-    .expect("the ledger is readable");
-    assert_eq!(ledger, expected, "the ledger's entities are those of the raw store, each once");
+    let scope = SlotScope {
+        organization_id: world.ids.organization_id,
+        sync_id: world.ids.sync_id,
+        slot_id: slot.parse().expect("a slot id is a UUID"),
+    };
+    let mut ledger: Vec<(String, i64)> = ledger::stream(&world.database, &scope)
+        .await
+        .expect("the ledger is readable")
+        .map_ok(|entry| (entry.entity_id, i64::from(entry.points)))
+        .try_collect()
+        .await
+        .expect("the ledger is readable");
+    ledger.sort();
+    let ids: Vec<_> = ledger.iter().map(|(id, _)| id.clone()).collect();
+    assert_eq!(ids, expected, "the ledger's entities are those of the raw store, each once");
 
     let uneven = format!(
         "SELECT count(*) FROM (
              SELECT entity_id, count(*) AS points, count(DISTINCT chunk_index) AS different, max(chunk_index) + 1 AS length
              FROM {} GROUP BY entity_id) AS stored
-         JOIN sync_multiplexer.ledger USING (entity_id)
-         WHERE slot_id::text = $1 AND (stored.points, different, length) IS DISTINCT FROM
-               (ledger.points::bigint, ledger.points::bigint, ledger.points)",
+         FULL JOIN unnest($1::text[], $2::bigint[]) AS ledger (entity_id, points) USING (entity_id)
+         WHERE (stored.points, different, length) IS DISTINCT FROM (ledger.points, ledger.points, ledger.points::integer)
+           AND NOT (ledger.points = 0 AND stored.points IS NULL)",
         world.points_table(slot)
     );
     let uneven: i64 = sqlx::query_scalar(AssertSqlSafe(uneven))
-        .bind(slot)
+        .bind(ids)
+        .bind(ledger.iter().map(|(_, points)| *points).collect::<Vec<_>>())
         .fetch_one(world.database.pool())
         .await
         .expect("the points can be compared");

@@ -124,16 +124,16 @@ impl World {
         .expect("the locks are readable")
     }
 
-    /// Everything a slot holds, to compare before and after: each point with its text, each line of the ledger.
+    /// Everything a slot holds, to compare before and after: each point with its text, each page of the ledger.
     ///
     /// # Panics
     ///
     /// When the slot cannot be read.
-    pub async fn content(&self, slot: &str) -> (Vec<String>, Vec<String>) {
+    pub async fn fingerprint(&self, slot: &str) -> (Vec<String>, Vec<String>) {
         let points = format!("SELECT md5(point::text) FROM {} AS point ORDER BY point_id", self.points_table(slot));
         let points = sqlx::query_scalar(AssertSqlSafe(points)).fetch_all(self.database.pool()).await;
         let ledger = sqlx::query_scalar(
-            "SELECT md5(line::text) FROM sync_multiplexer.ledger AS line WHERE slot_id::text = $1 ORDER BY line::text",
+            "SELECT md5(page::text) FROM sync_multiplexer.ledger_page AS page WHERE slot_id::text = $1 ORDER BY first_key",
         )
         .bind(slot)
         .fetch_all(self.database.pool())

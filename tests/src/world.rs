@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sync_multiplexer::config::TemporalArgs;
-use sync_multiplexer::demo::store::{StoreOptions, generate};
+use sync_multiplexer::demo::store::{Changes, StoreOptions, change, generate};
 use sync_multiplexer::demo::{NewDestination, Seeded, connect, ids, seed};
 use sync_multiplexer::output::Failure;
 use sync_multiplexer::temporal;
@@ -71,6 +71,7 @@ pub struct World {
     /// Seed of the generated store; printed when a test fails.
     pub seed: u64,
     encryption_key: String,
+    store: StoreOptions,
     folder: PathBuf,
     admin: PgPool,
     name: String,
@@ -147,6 +148,7 @@ impl World {
             temporal_address,
             seed: seed_number,
             encryption_key,
+            store,
             folder,
             admin,
             name,
@@ -163,6 +165,58 @@ impl World {
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.folder.join("raw").join(self.ids.sync_id.to_string())
+    }
+
+    /// Plays a later job of the platform: `count` entities are updated, half as many added and a quarter as many deleted, in
+    /// the raw store and in the platform's tables. Another `round` changes other entities.
+    ///
+    /// # Panics
+    ///
+    /// When the store or the tables cannot be written.
+    pub async fn platform_job(&mut self, round: u32, count: usize) -> Changes {
+        let changes = change(&self.folder, &self.store, round, count).expect("the store can be changed");
+        self.forget(&changes.deleted).await;
+        self.entity_ids.extend(changes.added.iter().cloned());
+        changes
+    }
+
+    /// The platform no longer knows these entities.
+    ///
+    /// # Panics
+    ///
+    /// When its table cannot be written.
+    pub async fn forget(&mut self, ids: &[String]) {
+        sqlx::query("DELETE FROM public.entity WHERE entity_id = ANY ($1)")
+            .bind(ids)
+            .execute(self.database.pool())
+            .await
+            .expect("the platform's table can be written");
+        self.entity_ids.retain(|id| !ids.contains(id));
+    }
+
+    /// Removes entities as the platform does: from the raw store, then from its tables.
+    ///
+    /// # Panics
+    ///
+    /// When the store cannot be written.
+    pub async fn delete(&mut self, ids: &[String]) {
+        for id in ids {
+            std::fs::remove_file(self.entity_file(id)).expect("an entity can be removed");
+        }
+        self.forget(ids).await;
+    }
+
+    /// Everything in a slot: entity, content hash, chunk and text, in order.
+    ///
+    /// # Panics
+    ///
+    /// When the slot cannot be read.
+    pub async fn content(&self, slot: &str) -> Vec<(String, String, i32, String)> {
+        let query = format!(
+            "SELECT entity_id, content_hash, chunk_index, text FROM {} ORDER BY entity_id, chunk_index",
+            self.points_table(slot)
+        );
+        sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(self.database.pool()).await.expect("the slot is readable")
     }
 
     /// Files of all entities, sorted.
@@ -422,7 +476,7 @@ impl World {
     /// When the tables cannot be read.
     pub async fn residue(&self) -> Vec<(String, i64)> {
         let mut residue = Vec::new();
-        for table in ["slot", "plan", "segment", "ledger", "dead_letter"] {
+        for table in ["slot", "plan", "segment", "ledger_page", "dead_letter"] {
             let query = format!("SELECT count(*) FROM sync_multiplexer.{table}");
             let count: i64 =
                 sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(self.database.pool()).await.expect("a count");

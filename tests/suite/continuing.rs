@@ -1,7 +1,5 @@
 //! Forking to a connection that has a slot already: it goes on where it was, or says why it must not.
 
-use std::fs;
-
 use harness::World;
 use proto::v1::{ForkOptions, ForkRequest, ForkResult, Role, SlotState};
 use uuid::Uuid;
@@ -81,30 +79,6 @@ async fn forking_again_carries_only_what_is_new() {
     expected.extend(["new one".to_owned(), "new two".to_owned()]);
     expected.sort();
     assert_eq!(world.stored_entities(&third.slot_id).await, expected);
-    drop(worker);
-    world.done().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slot_with_an_entity_that_is_gone_is_not_promoted() {
-    let world = World::new().await;
-    let worker = world.worker();
-    let request = world.fork_request(world.ids.connection_v0);
-    let slot = world.fork(&request).await.expect("the fork completes").slot_id;
-    let gone = &world.entity_ids[3];
-    fs::remove_file(world.entity_file(gone)).expect("an entity can be removed");
-    sqlx::query("DELETE FROM public.entity WHERE entity_id = $1")
-        .bind(gone)
-        .execute(world.database.pool())
-        .await
-        .expect("the platform forgets it too");
-
-    let refused = world.fork(&request).await.expect_err("the slot holds what the raw store does not");
-    assert_eq!(refused.kind(), Some(ErrorKind::VerificationFailed), "{refused}");
-    assert!(refused.to_string().contains("1 entities of the slot are no longer in the raw store"), "{refused}");
-    assert_eq!(world.list().slots[0].state(), SlotState::Building, "the slot that was there stays");
-    let refused = world.switch(&world.switch_request(&slot)).await.expect_err("it is not ready any more");
-    assert!(refused.to_string().contains("still being built"), "{refused}");
     drop(worker);
     world.done().await;
 }

@@ -1,6 +1,7 @@
 //! The product from outside: workflows on a real Temporal, slots in a real Postgres, the program as a process.
 
 mod architecture;
+mod catching_up;
 mod command_line;
 mod connections;
 mod continuing;

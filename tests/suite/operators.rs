@@ -20,7 +20,7 @@ const SHORTLY: Duration = Duration::from_secs(30);
 /// Keeps every replay of the world from passing its next checkpoint, until it is dropped or rolled back.
 async fn hold(world: &World) -> Transaction<'static, Postgres> {
     let mut transaction = world.database.pool().begin().await.expect("a transaction begins");
-    sqlx::query("LOCK TABLE sync_multiplexer.ledger IN EXCLUSIVE MODE")
+    sqlx::query("LOCK TABLE sync_multiplexer.ledger_page IN EXCLUSIVE MODE")
         .execute(&mut *transaction)
         .await
         .expect("the ledger can be locked");

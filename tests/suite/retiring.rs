@@ -99,7 +99,7 @@ fn result(end: &Ended) -> RetireResult {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_goes_with_all_that_is_its_own_and_the_active_one_stays_as_it_is() {
     let (world, worker, [old, active]) = switched_world().await;
-    let (points, before) = (world.content(&old).await.0.len(), world.content(&active).await);
+    let (points, before) = (world.fingerprint(&old).await.0.len(), world.fingerprint(&active).await);
     world.end_window(&old).await;
     let operation_id = Uuid::new_v4().to_string();
     let request = RetireRequest {
@@ -113,13 +113,13 @@ async fn a_slot_goes_with_all_that_is_its_own_and_the_active_one_stays_as_it_is(
     assert_eq!((retired.points_removed, retired.forced, retired.cancelled_too_late), (points as u64, false, false));
     assert!(chrono::DateTime::parse_from_rfc3339(&retired.retired_at).is_ok(), "{retired:?}");
 
-    assert_eq!(world.content(&active).await, before, "the active slot was touched");
+    assert_eq!(world.fingerprint(&active).await, before, "the active slot was touched");
     let listed = world.list();
     assert_eq!((listed.generation, listed.slots.len(), &listed.slots[0].slot_id), (2, 1, &active));
     let reader = Reader::start(&world).await;
     assert_eq!(reader.ask("invoice").await.expect("readers go on").destination.slot_id.to_string(), active);
     drop(reader);
-    for (table, rows) in [("slot", 1), ("plan", 1), ("ledger", 60), ("verification", 1)] {
+    for (table, rows) in [("slot", 1), ("plan", 1), ("ledger_page", 1), ("verification", 1)] {
         let count = format!("SELECT count(*) FROM sync_multiplexer.{table}");
         let left: i64 =
             sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(world.database.pool()).await.expect("a count");
@@ -165,7 +165,7 @@ async fn what_cannot_be_retired_is_refused_soon_and_changes_nothing() {
     .fetch_one(world.database.pool())
     .await
     .expect("the platform can add a destination");
-    let (before, listed) = ((world.content(&old).await, world.content(&active).await), world.list());
+    let (before, listed) = ((world.fingerprint(&old).await, world.fingerprint(&active).await), world.list());
     let good = serde_json::to_value(world.retire_request(&old)).expect("a request has a JSON form");
     let with = |key: &str, value: Value| {
         let mut request = good.clone();
@@ -207,7 +207,7 @@ async fn what_cannot_be_retired_is_refused_soon_and_changes_nothing() {
     assert_eq!(count(&world, "SELECT count(*) FROM sync_multiplexer.operation").await, operations);
 
     assert_eq!(count(&world, "SELECT count(*) FROM sync_multiplexer.operation WHERE state = 'running'").await, 0);
-    assert_eq!((world.content(&old).await, world.content(&active).await), before);
+    assert_eq!((world.fingerprint(&old).await, world.fingerprint(&active).await), before);
     assert_eq!((world.list(), marks(&world).await), (listed, 0));
     drop(worker);
     world.done().await;
@@ -239,7 +239,7 @@ async fn a_slot_that_a_fork_works_on_is_not_retired() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_before_the_first_point_it_leaves_the_slot_as_it_was() {
     let (world, worker, slot) = world_with_a_shadow().await;
-    let before = world.content(&slot).await;
+    let before = world.fingerprint(&slot).await;
     let hidden = world.hide_points(&slot).await;
     let handle = start(&world, &world.retire_request(&slot)).await;
     until_points_are_looked_for(&world, &slot).await;
@@ -258,7 +258,7 @@ async fn cancelled_before_the_first_point_it_leaves_the_slot_as_it_was() {
     cancel(&handle).await;
     assert_eq!(ended(&handle).await, Ended::Cancelled);
     hidden.rollback().await.expect("the lock can be given back");
-    assert_eq!((world.content(&slot).await, marks(&world).await), (before, 0));
+    assert_eq!((world.fingerprint(&slot).await, marks(&world).await), (before, 0));
     assert_eq!(retire_state(&world).await, "cancelled");
     let listed = world.list().slots.remove(0);
     assert_eq!((listed.state(), listed.retiring_operation_id.as_str()), (SlotState::Ready, ""));
@@ -270,7 +270,7 @@ async fn cancelled_before_the_first_point_it_leaves_the_slot_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_after_the_first_point_it_says_so_and_goes_on() {
     let (world, worker, slot) = world_with_a_shadow().await;
-    let points = world.content(&slot).await.0.len() as u64;
+    let points = world.fingerprint(&slot).await.0.len() as u64;
     let held = world.hold_points(&slot).await;
     let handle = start(&world, &world.retire_request(&slot)).await;
     until_points_may_be_gone(&world).await;
@@ -328,7 +328,7 @@ async fn a_pause_is_honoured_before_and_after_the_points() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_is_away_or_refuses_us_is_found_out_before_the_first_point() {
     let (world, worker, slot) = world_with_a_shadow().await;
-    let before = world.content(&slot).await;
+    let before = world.fingerprint(&slot).await;
     let (_, server) = world.database_url.split_once('@').expect("the database URL names a user");
     world.move_destinations(&format!("postgres://nobody_{}@{server}", world.ids.sync_id.simple())).await;
     let denied = world.retire(&world.retire_request(&slot)).await.expect_err("the destination refuses us");
@@ -346,7 +346,7 @@ async fn a_destination_that_is_away_or_refuses_us_is_found_out_before_the_first_
     assert_eq!((marks(&world).await, retire_state(&world).await.as_str()), (0, "cancelled"));
 
     world.move_destinations(&world.database_url.clone()).await;
-    assert_eq!(world.content(&slot).await, before);
+    assert_eq!(world.fingerprint(&slot).await, before);
     assert_eq!(world.list().slots[0].role(), Role::Shadow);
     world.retire(&world.retire_request(&slot)).await.expect("once it is back, the slot can be retired");
     drop(worker);
@@ -356,7 +356,7 @@ async fn a_destination_that_is_away_or_refuses_us_is_found_out_before_the_first_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminated_retire_is_taken_up_by_the_next_one() {
     let (world, worker, slot) = world_with_a_shadow().await;
-    let points = world.content(&slot).await.0.len() as u64;
+    let points = world.fingerprint(&slot).await.0.len() as u64;
     let held = world.hold_points(&slot).await;
     let handle = start(&world, &world.retire_request(&slot)).await;
     until_points_may_be_gone(&world).await;

@@ -10,6 +10,8 @@
 //! wait inside a loop uses a detached token; input and signals are decoded tolerantly, so that a bad payload is an
 //! answer and not a wedged workflow; names below are frozen, because histories and other people's scripts hold them.
 
+mod catch_up;
+mod controls;
 pub mod definitions;
 pub mod domain;
 pub mod fork;
@@ -18,6 +20,7 @@ mod ids;
 mod input;
 mod operator;
 mod progress;
+mod replay;
 pub mod retire;
 pub mod search_attributes;
 mod step;

@@ -33,7 +33,7 @@ pub(crate) fn table(progress: &Progress) -> String {
     };
     format!(
         "### {} {}{paused}\n\n| | |\n|---|---|\n| entities | {} of {} ({percent} %) |\n| rate | {:.0} entities/s |\n\
-         | time left | {eta} |\n| points | {} |\n| chunks | {} embedded, {} reused |\n| segments | {} of {}, {} in flight |\n| dead letters | {} |\n",
+         | time left | {eta} |\n| points | {} |\n| chunks | {} embedded, {} reused |\n| segments | {} of {}, {} in flight |\n| deleted | {} |\n| dead letters | {} |\n{}",
         progress.operation,
         progress.phase,
         progress.entities_done,
@@ -45,8 +45,20 @@ pub(crate) fn table(progress: &Progress) -> String {
         progress.segments_done,
         progress.segments_total,
         progress.segments_in_flight,
+        progress.deleted,
         progress.dead_letters,
+        lag(progress),
     )
+}
+
+/// Rows about catching up, once there is something to tell.
+fn lag(progress: &Progress) -> String {
+    let Some(lag) = progress.lag.filter(|_| progress.catch_up_round > 0) else { return String::new() };
+    let oldest = match lag.oldest_change_ms {
+        0 => String::new(),
+        age => format!(", the oldest change {} old", duration(age.div_ceil(1000))),
+    };
+    format!("| catch-up | round {}: {} entities behind{oldest} |\n", progress.catch_up_round, lag.entities)
 }
 
 fn duration(seconds: u64) -> String {
@@ -59,6 +71,8 @@ fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proto::v1::Lag;
+
     use super::*;
 
     #[test]
@@ -78,6 +92,18 @@ mod tests {
         let progress = Progress { chunks_embedded: 3, chunks_reused: 40, points: 43, ..Progress::default() };
         let table = table(&progress);
         assert!(table.contains("| points | 43 |\n| chunks | 3 embedded, 40 reused |\n"), "{table}");
+    }
+
+    #[test]
+    fn the_table_says_how_far_behind_a_slot_is() {
+        let lag = Some(Lag { entities: 12, oldest_change_ms: 61_500 });
+        let shown = |catch_up_round| table(&Progress { catch_up_round, lag, ..Progress::default() });
+        assert!(!shown(0).contains("catch-up"), "the first replay");
+        let table = shown(2);
+        assert!(
+            table.ends_with("| catch-up | round 2: 12 entities behind, the oldest change 1 min 2 s old |\n"),
+            "{table}"
+        );
     }
 
     #[test]

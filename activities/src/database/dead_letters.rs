@@ -1,12 +1,13 @@
 //! Entities that could not be carried over, each with the reason.
 //!
-//! Written by [`super::segments::checkpoint`]; a letter goes when its object is accepted later.
+//! Written by [`super::segments::checkpoint`]; a letter goes when its object is accepted or deleted later, or is not listed any
+//! more.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::classify::During;
-use super::ledger::LedgerRow;
+use super::segments::BatchRecord;
 use super::text_enum::text_enum;
 use super::{Database, SlotScope};
 use crate::error::{Error, ErrorKind, Result};
@@ -165,9 +166,11 @@ pub(super) async fn upsert(connection: &mut PgConnection, scope: &SlotScope, let
     Ok(())
 }
 
-/// Removes the letters of objects that were accepted.
-pub(super) async fn forget(connection: &mut PgConnection, scope: &SlotScope, accepted: &[LedgerRow]) -> Result<()> {
-    if accepted.is_empty() {
+/// Removes the letters of objects that were accepted or deleted.
+pub(super) async fn forget(connection: &mut PgConnection, scope: &SlotScope, batch: &BatchRecord) -> Result<()> {
+    let accepted = batch.accepted.iter().map(|entry| entry.object_key.as_str());
+    let keys: Vec<&str> = accepted.chain(batch.deleted.iter().map(String::as_str)).collect();
+    if keys.is_empty() {
         return Ok(());
     }
     sqlx::query(
@@ -176,7 +179,23 @@ pub(super) async fn forget(connection: &mut PgConnection, scope: &SlotScope, acc
     )
     .bind(scope.slot_id)
     .bind(scope.organization_id)
-    .bind(accepted.iter().map(|row| row.object_key.as_str()).collect::<Vec<_>>())
+    .bind(keys)
+    .execute(connection)
+    .await
+    .during("removing dead letters")?;
+    Ok(())
+}
+
+/// Removes the letters of objects that the listing, staged in `pg_temp.listing`, no longer has.
+pub(super) async fn forget_unlisted(connection: &mut PgConnection, scope: &SlotScope) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM sync_multiplexer.dead_letter
+         WHERE slot_id = $1 AND organization_id = $2
+           AND NOT EXISTS (SELECT FROM pg_temp.listing WHERE listing.object_key = dead_letter.object_key)",
+    )
+    .bind(scope.slot_id)
+    .bind(scope.organization_id)
+    .persistent(false)
     .execute(connection)
     .await
     .during("removing dead letters")?;

@@ -44,9 +44,10 @@ pub mod verifications;
 #[cfg(test)]
 pub(crate) mod test_database;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use connect::Database;
 pub use migrate::{MigrationStatus, PendingMigration};
 pub use scope::SlotScope;
+pub use segment_entries::PlannedChange;
 pub use slots::{Role, SlotState};

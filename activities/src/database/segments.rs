@@ -12,20 +12,22 @@ use uuid::Uuid;
 
 use super::classify::During;
 use super::dead_letters::{self, NewDeadLetter};
-use super::ledger::{self, LedgerRow};
-use super::{Database, SlotScope, segment_entries};
+use super::ledger::{self, LedgerChanges, LedgerEntry};
+use super::segment_entries::{self, PlannedChange};
+use super::{Database, SlotScope};
 use crate::error::{Error, ErrorKind, Result};
-use crate::raw_store::ListedObject;
 
 /// A segment and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// Every entry, in byte order of the keys.
-    pub entries: Vec<ListedObject>,
+    /// Every entry, in byte order of the keys within writes and within deletions.
+    pub entries: Vec<PlannedChange>,
     /// The entry to go on with; `entries.len()` when done.
     pub next_index: u32,
     /// What the entries before came to.
     pub counters: Counters,
+    /// Ids of entities that were [announced](announce) for the entries that follow, and not recorded.
+    pub in_hand: Vec<String>,
 }
 
 impl Segment {
@@ -51,9 +53,12 @@ pub struct Counters {
     /// Not carried over, each with a reason in the table `dead_letter`.
     #[sqlx(try_from = "i64")]
     pub dead_letters: u64,
-    /// Listed when the plan was made and gone when their turn came.
+    /// To be written when the plan was made, and gone when their turn came.
     #[sqlx(try_from = "i64")]
     pub vanished: u64,
+    /// Deleted, because the raw store no longer has them.
+    #[sqlx(try_from = "i64")]
+    pub deleted: u64,
     /// Chunks whose dense vector was made by the embedder.
     #[sqlx(try_from = "i64")]
     pub chunks_embedded: u64,
@@ -62,17 +67,21 @@ pub struct Counters {
     pub chunks_reused: u64,
 }
 
-/// What became of the entries from one cursor to the next. Each of them is in exactly one of the three.
+/// What became of the entries from one cursor to the next. Each of them is in exactly one of the first four.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BatchRecord {
     /// Where the cursor goes.
     pub next_index: u32,
     /// Acknowledged by the destination; zero points for an entity without text.
-    pub accepted: Vec<LedgerRow>,
+    pub accepted: Vec<LedgerEntry>,
     /// Not carried over, with the reason.
     pub dead_letters: Vec<NewDeadLetter>,
-    /// Number of objects that are no longer in the raw store. Their ledger rows stay, for catch-up to judge.
+    /// Number of objects to write that are no longer in the raw store. Their ledger entries stay, for the next plan to judge.
     pub vanished: u32,
+    /// Keys of objects to delete that are gone from the raw store and, by now, from the destination.
+    pub deleted: Vec<String>,
+    /// Keys of objects that have to be written again, whatever the ledger says: what they became went with something else.
+    pub forgotten: Vec<String>,
     /// Chunks whose dense vector was made by the embedder.
     pub chunks_embedded: u64,
     /// Chunks whose dense vector was copied from another slot of the sync.
@@ -88,7 +97,9 @@ pub struct Totals {
     pub segments: u32,
     /// Of those, done.
     pub segments_done: u32,
-    /// Entities to replay.
+    /// Objects the raw store listed.
+    pub listed: u64,
+    /// Entities to write or delete.
     pub entities_total: u64,
     /// Entities the cursors have passed, whatever became of them.
     pub entities_done: u64,
@@ -114,6 +125,7 @@ struct SegmentRow {
     cursor: Cursor,
     #[sqlx(flatten)]
     counters: Counters,
+    in_hand: Vec<Vec<u8>>,
 }
 
 impl SegmentRow {
@@ -122,6 +134,7 @@ impl SegmentRow {
             entries: segment_entries::decode(&self.entries, self.cursor.entry_count as usize)?,
             next_index: self.cursor.next_index,
             counters: self.counters,
+            in_hand: self.in_hand.iter().map(|id| String::from_utf8_lossy(id).into_owned()).collect(),
         })
     }
 }
@@ -148,8 +161,8 @@ pub async fn claim(
            AND plan.plan_id = segment.plan_id AND plan.organization_id = segment.organization_id
            AND plan.slot_id = $3 AND plan.sync_id = $4 AND plan.organization_id = $5
          RETURNING segment.entries, segment.entry_count, segment.next_index, segment.claim, segment.entities,
-                   segment.points, segment.textless, segment.dead_letters, segment.vanished,
-                   segment.chunks_embedded, segment.chunks_reused",
+                   segment.points, segment.textless, segment.dead_letters, segment.vanished, segment.deleted,
+                   segment.chunks_embedded, segment.chunks_reused, segment.in_hand",
     )
     .bind(plan_id)
     .bind(i64::from(segment_no))
@@ -170,7 +183,8 @@ pub async fn claim(
 pub async fn read(database: &Database, scope: &SlotScope, plan_id: Uuid, segment_no: u32) -> Result<Segment> {
     let row: Option<SegmentRow> = sqlx::query_as(
         "SELECT segment.entries, segment.entry_count, segment.next_index, segment.claim, segment.entities,
-                segment.points, segment.textless, segment.dead_letters, segment.vanished, segment.chunks_embedded,
+                segment.points, segment.textless, segment.dead_letters, segment.vanished, segment.deleted,
+                segment.chunks_embedded, segment.in_hand,
                 segment.chunks_reused
          FROM sync_multiplexer.segment
          JOIN sync_multiplexer.plan USING (plan_id, organization_id)
@@ -186,6 +200,51 @@ pub async fn read(database: &Database, scope: &SlotScope, plan_id: Uuid, segment
     .await
     .during("reading the segment")?;
     row.ok_or_else(|| not_found(plan_id, segment_no))?.decode()
+}
+
+/// Notes the entities whose points are about to be written, until the batch is recorded: an attempt that dies in between
+/// leaves their ids to the next one.
+///
+/// # Errors
+/// `NotFound` when the slot's current plan has no such segment; `Unavailable` when another attempt has claimed the segment
+/// since.
+pub async fn announce(
+    database: &Database,
+    scope: &SlotScope,
+    plan_id: Uuid,
+    segment_no: u32,
+    claim: Uuid,
+    entity_ids: &[&str],
+) -> Result<()> {
+    let noted = sqlx::query(
+        "UPDATE sync_multiplexer.segment
+         SET in_hand = ARRAY(SELECT DISTINCT unnest(segment.in_hand || $7::bytea[]))
+         FROM sync_multiplexer.plan
+         WHERE segment.plan_id = $1 AND segment.segment_no = $2 AND segment.claim = $6
+           AND plan.plan_id = segment.plan_id AND plan.organization_id = segment.organization_id
+           AND plan.slot_id = $3 AND plan.sync_id = $4 AND plan.organization_id = $5",
+    )
+    .bind(plan_id)
+    .bind(i64::from(segment_no))
+    .bind(scope.slot_id)
+    .bind(scope.sync_id)
+    .bind(scope.organization_id)
+    .bind(claim)
+    .bind(entity_ids.iter().map(|id| id.as_bytes()).collect::<Vec<_>>())
+    .execute(database.pool())
+    .await
+    .during("announcing a batch")?
+    .rows_affected();
+    if noted > 0 {
+        return Ok(());
+    }
+    let mut connection = database.pool().acquire().await.during("announcing a batch")?;
+    lock(&mut connection, scope, plan_id, segment_no).await?;
+    Err(taken_over(plan_id, segment_no))
+}
+
+fn taken_over(plan_id: Uuid, segment_no: u32) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("another attempt took over segment {segment_no} of plan {plan_id}"))
 }
 
 /// Records a batch that the destination acknowledged and moves the cursor over it, in one transaction.
@@ -210,10 +269,7 @@ pub async fn checkpoint(
     let mut transaction = database.pool().begin().await.during(DOING)?;
     let cursor = lock(&mut transaction, scope, plan_id, segment_no).await?;
     if cursor.claim != claim {
-        return Err(Error::new(
-            ErrorKind::Unavailable,
-            format!("another attempt took over segment {segment_no} of plan {plan_id}"),
-        ));
+        return Err(taken_over(plan_id, segment_no));
     }
     if cursor.next_index != from_index {
         return Err(Error::new(
@@ -225,8 +281,8 @@ pub async fn checkpoint(
         ));
     }
     account(&cursor, batch)?;
-    ledger::upsert(&mut transaction, scope, &batch.accepted).await?;
-    dead_letters::forget(&mut transaction, scope, &batch.accepted).await?;
+    ledger::apply(&mut transaction, scope, changes(batch)).await?;
+    dead_letters::forget(&mut transaction, scope, batch).await?;
     dead_letters::upsert(&mut transaction, scope, &batch.dead_letters).await?;
     advance(&mut transaction, plan_id, segment_no, batch).await?;
     transaction.commit().await.during(DOING)
@@ -244,6 +300,8 @@ pub async fn totals(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Re
         #[sqlx(try_from = "i32")]
         segments_done: u32,
         #[sqlx(try_from = "i64")]
+        listed: u64,
+        #[sqlx(try_from = "i64")]
         entities_total: u64,
         #[sqlx(try_from = "i64")]
         entities_done: u64,
@@ -252,7 +310,7 @@ pub async fn totals(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Re
         gaps: Json<BTreeMap<String, u64>>,
     }
     let row: Option<Row> = sqlx::query_as(
-        "SELECT plan.segments, plan.entities AS entities_total, done.*,
+        "SELECT plan.segments, plan.listed, plan.entities + plan.deletes AS entities_total, done.*,
                 (SELECT coalesce(jsonb_object_agg(what, times), '{}')
                  FROM (SELECT gap.key AS what, sum(gap.value::bigint) AS times
                        FROM sync_multiplexer.segment, jsonb_each_text(segment.gaps) AS gap
@@ -267,6 +325,7 @@ pub async fn totals(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Re
                     coalesce(sum(textless), 0)::bigint AS textless,
                     coalesce(sum(dead_letters), 0)::bigint AS dead_letters,
                     coalesce(sum(segment.vanished), 0)::bigint AS vanished,
+                    coalesce(sum(deleted), 0)::bigint AS deleted,
                     coalesce(sum(chunks_embedded), 0)::bigint AS chunks_embedded,
                     coalesce(sum(chunks_reused), 0)::bigint AS chunks_reused
              FROM sync_multiplexer.segment
@@ -285,6 +344,7 @@ pub async fn totals(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Re
     Ok(Totals {
         segments: row.segments,
         segments_done: row.segments_done,
+        listed: row.listed,
         entities_total: row.entities_total,
         entities_done: row.entities_done,
         counters: row.counters,
@@ -313,9 +373,22 @@ async fn lock(connection: &mut PgConnection, scope: &SlotScope, plan_id: Uuid, s
     .ok_or_else(|| not_found(plan_id, segment_no))
 }
 
-/// Never a lost entity: every entry the cursor passes is accepted, a dead letter, or vanished.
+/// What a batch changes in the ledger. What was written counts even if something else made it forgotten.
+fn changes(batch: &BatchRecord) -> LedgerChanges {
+    let mut changes = LedgerChanges::default();
+    for key in batch.deleted.iter().chain(&batch.forgotten) {
+        changes.remove(key.clone());
+    }
+    for entry in &batch.accepted {
+        changes.put(entry.clone());
+    }
+    changes
+}
+
+/// Never a lost entity: every entry the cursor passes is accepted, a dead letter, vanished or deleted.
 fn account(cursor: &Cursor, batch: &BatchRecord) -> Result<()> {
-    let told = batch.accepted.len() as u64 + batch.dead_letters.len() as u64 + u64::from(batch.vanished);
+    let counts = [batch.accepted.len(), batch.dead_letters.len(), batch.deleted.len()];
+    let told = counts.into_iter().map(|count| count as u64).sum::<u64>() + u64::from(batch.vanished);
     let passed = u64::from(batch.next_index.saturating_sub(cursor.next_index));
     if batch.next_index <= cursor.next_index || batch.next_index > cursor.entry_count || told != passed {
         return Err(Error::new(
@@ -341,7 +414,8 @@ async fn advance(connection: &mut PgConnection, plan_id: Uuid, segment_no: u32, 
              state = CASE WHEN $3 = entry_count THEN 'done' ELSE 'running' END,
              entities = entities + $4, points = points + $5, textless = textless + $6,
              dead_letters = dead_letters + $7, vanished = vanished + $8,
-             chunks_embedded = chunks_embedded + $10, chunks_reused = chunks_reused + $11,
+             chunks_embedded = chunks_embedded + $10, chunks_reused = chunks_reused + $11, deleted = deleted + $12,
+             in_hand = '{}',
              gaps = (SELECT coalesce(jsonb_object_agg(what, times), '{}')
                      FROM (SELECT key AS what, sum(value::bigint) AS times
                            FROM (SELECT * FROM jsonb_each_text(segment.gaps)
@@ -361,6 +435,7 @@ async fn advance(connection: &mut PgConnection, plan_id: Uuid, segment_no: u32, 
     .bind(Json(storable_gaps(&batch.gaps)))
     .bind(chunks(batch.chunks_embedded))
     .bind(chunks(batch.chunks_reused))
+    .bind(bigint(batch.deleted.len()))
     .execute(connection)
     .await
     .during("moving the cursor")?;

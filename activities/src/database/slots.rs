@@ -257,8 +257,8 @@ async fn read(
                 ON retirement.slot_id = joined.id AND retirement.organization_id = sync.organization_id
                AND retirement.removed_at IS NULL
          CROSS JOIN LATERAL (
-             SELECT count(*) AS entities, coalesce(sum(points), 0)::bigint AS points
-             FROM sync_multiplexer.ledger WHERE ledger.slot_id = built.slot_id
+             SELECT coalesce(sum(entry_count), 0)::bigint AS entities, coalesce(sum(points), 0)::bigint AS points
+             FROM sync_multiplexer.ledger_page WHERE ledger_page.slot_id = built.slot_id
          ) AS ledger
          CROSS JOIN LATERAL (
              SELECT count(*) AS dead_letters

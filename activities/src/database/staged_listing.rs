@@ -28,14 +28,15 @@ pub(super) async fn connection(database: &Database) -> Result<PoolConnection<Pos
     Ok(connection)
 }
 
-/// Fills `pg_temp.listing (object_key, size, token)`, one row per key, for the rest of the transaction.
+/// Fills `pg_temp.listing (object_key, size, token, modified_ms)`, one row per key, for the rest of the transaction.
 ///
 /// Overlapping pages may list a key twice; the later line is the newer knowledge and wins.
 pub(super) async fn stage(connection: &mut PgConnection, listing: BoxStream<'_, Result<ListedObject>>) -> Result<()> {
     execute(
         connection,
         "CREATE TEMPORARY TABLE listed_line (
-             line bigint NOT NULL, object_key text COLLATE \"C\" NOT NULL, size bigint NOT NULL, token text NOT NULL
+             line bigint NOT NULL, object_key text COLLATE \"C\" NOT NULL, size bigint NOT NULL, token text NOT NULL,
+             modified_ms bigint NOT NULL
          ) ON COMMIT DROP",
     )
     .await?;
@@ -43,14 +44,14 @@ pub(super) async fn stage(connection: &mut PgConnection, listing: BoxStream<'_, 
     execute(
         connection,
         "CREATE TEMPORARY TABLE listing (
-             object_key text COLLATE \"C\" PRIMARY KEY, size bigint NOT NULL, token text NOT NULL
+             object_key text COLLATE \"C\" PRIMARY KEY, size bigint NOT NULL, token text NOT NULL, modified_ms bigint NOT NULL
          ) ON COMMIT DROP",
     )
     .await?;
     execute(
         connection,
-        "INSERT INTO pg_temp.listing (object_key, size, token)
-         SELECT DISTINCT ON (object_key) object_key, size, token
+        "INSERT INTO pg_temp.listing (object_key, size, token, modified_ms)
+         SELECT DISTINCT ON (object_key) object_key, size, token, modified_ms
          FROM pg_temp.listed_line
          ORDER BY object_key, line DESC",
     )
@@ -62,7 +63,7 @@ pub(super) async fn stage(connection: &mut PgConnection, listing: BoxStream<'_, 
 
 async fn copy(connection: &mut PgConnection, mut listing: BoxStream<'_, Result<ListedObject>>) -> Result<()> {
     let mut copy = connection
-        .copy_in_raw("COPY pg_temp.listed_line (line, object_key, size, token) FROM STDIN (FORMAT binary)")
+        .copy_in_raw("COPY pg_temp.listed_line (line, object_key, size, token, modified_ms) FROM STDIN (FORMAT binary)")
         .await
         .during("staging the listing")?;
     let mut rows = BinaryRows::new();
@@ -97,7 +98,7 @@ fn encode(rows: &mut BinaryRows, line: i64, object: &ListedObject) -> Result<()>
         }
     }
     let size = i64::try_from(object.size).map_err(|_| invalid("an impossible size"))?;
-    rows.row(4).bigint(line).text(&object.key).bigint(size).text(&object.token);
+    rows.row(5).bigint(line).text(&object.key).bigint(size).text(&object.token).bigint(object.modified_ms);
     Ok(())
 }
 

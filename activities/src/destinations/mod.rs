@@ -18,6 +18,7 @@ pub use document::{
     Chunk, EntityDocument, EntityRef, Hit, Query, Rejection, Scope, SearchMode, SparseVector, StoredChunk,
     StoredEntity, UpsertOutcome,
 };
+pub(crate) use entity_sort::EntitySort;
 pub use validate::validate;
 
 use std::borrow::Cow;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::read_error::ReadError;
 use super::store_path::StorePath;
 use super::sync_store::SyncStore;
+use crate::error::{self, Error, ErrorKind};
 use crate::json::{self, Value};
 
 /// The JSON of an entity and which version it is.
@@ -31,6 +32,23 @@ impl SyncStore {
             .map_err(|reason| ReadError::Refused { key: key.to_owned(), reason: reason.to_owned() })?;
         let settled = self.read_object(key, &path, self.options.max_entity_bytes, decode_object).await?;
         Ok(RawEntity { key: key.to_owned(), token: settled.token, value: settled.value, bytes: settled.size_bytes })
+    }
+
+    /// Whether there is a file `key` below `entities/`, readable or not. No is an answer only while the manifest is there:
+    /// a volume that is no longer mounted proves nothing.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` or `RawStoreInvalid` when the manifest is not there either; `InvalidInput` when `key` is no file name;
+    /// whatever the store answered.
+    pub async fn holds_entity(&self, key: &str) -> error::Result<bool> {
+        let path = StorePath::entity(self.sync_id, key)
+            .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("cannot look for {key:?}: {reason}")))?;
+        if self.backend.exists(&path).await? {
+            return Ok(true);
+        }
+        self.prove_present().await?;
+        Ok(false)
     }
 }
 

@@ -9,4 +9,6 @@ pub struct ListedObject {
     pub size: u64,
     /// Changes whenever the object changes: the ETag, or size, modification time in nanoseconds and inode.
     pub token: String,
+    /// When it was last modified, in milliseconds since the Unix epoch, as the store says; for people, never for comparison.
+    pub modified_ms: i64,
 }

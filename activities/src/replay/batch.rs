@@ -7,13 +7,14 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::donors::Donors;
+use super::hand::Hand;
 use super::preparation::{Object, Outcome, Preparation, Prepared, PreparedChunk, dead_letter};
 use super::slot::{Feed, OpenSlot};
 use super::vectors::{self, Wanted};
 use crate::database::dead_letters::Stage;
-use crate::database::ledger::LedgerRow;
+use crate::database::ledger::{ContentDigest, LedgerEntry, TokenDigest};
 use crate::database::segments::BatchRecord;
-use crate::destinations::{Chunk, EntityDocument};
+use crate::destinations::{Chunk, EntityDocument, EntityRef};
 use crate::embedding::EmbedOutcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::{ListedObject, ReadError, ReadOptions, SyncStore, entity_file_name};
@@ -23,18 +24,19 @@ use crate::text::{Catalog, Entity};
 mod tests;
 
 /// Objects read at a time within a batch. Reading is waiting: one by one, a batch would take its sum.
-const READS_IN_FLIGHT: usize = 16;
+pub(super) const READS_IN_FLIGHT: usize = 16;
 
 /// How often an entity is read when its stored file is gone.
 const FILE_ATTEMPTS: u32 = 3;
 
 /// Carries batches of one sync into one slot.
 pub(crate) struct Carrier<'a> {
-    slot: &'a OpenSlot,
-    store: SyncStore,
+    pub(super) slot: &'a OpenSlot,
+    pub(super) store: SyncStore,
     /// Short name of the original source, which texts and payloads name.
     source_name: Arc<str>,
     donors: Donors,
+    hand: Option<Hand>,
 }
 
 /// What reading gave: an entity with its file, or an outcome already.
@@ -64,7 +66,7 @@ impl<'a> Carrier<'a> {
                 "neither the raw store's manifest nor the platform names the source, which is part of every text",
             )
         })?;
-        Ok(Self { slot, store, source_name: name.into(), donors: Donors::default() })
+        Ok(Self { slot, store, source_name: name.into(), donors: Donors::default(), hand: None })
     }
 
     /// Copies vectors that `donors` have instead of embedding.
@@ -72,15 +74,21 @@ impl<'a> Carrier<'a> {
         Self { donors, ..self }
     }
 
-    /// What the object should have become; `None` when it has changed, is gone or cannot be read.
+    /// Announces what is about to be written in `hand`.
+    pub(crate) fn announcing(self, hand: Hand) -> Self {
+        Self { hand: Some(hand), ..self }
+    }
+
+    /// What the object should have become; `None` when it has changed since, is gone or cannot be read.
     ///
     /// # Errors
     ///
     /// A failure of the store as a whole.
-    pub(crate) async fn expect(&self, listed: ListedObject) -> Result<Option<Expected>> {
-        let token = listed.token.clone();
+    pub(crate) async fn expect(&self, entry: LedgerEntry) -> Result<Option<Expected>> {
+        // What is read replaces the token; what is not read has none to compare.
+        let listed = ListedObject { key: entry.object_key, size: 0, token: String::new(), modified_ms: 0 };
         let outcome = self.prepare(listed).await?;
-        if outcome.listed.token != token {
+        if TokenDigest::of(&outcome.listed.token) != entry.token {
             return Ok(None);
         }
         Ok(match outcome.object {
@@ -119,9 +127,19 @@ impl<'a> Carrier<'a> {
                 Object::Vanished => ledger.record.vanished += 1,
             }
         }
+        self.clear_textless(&ledger.record).await?;
         let (sources, documents) = self.fill(prepared, &mut ledger).await?;
         self.write(sources, &documents, &mut ledger).await?;
         Ok(ledger.record)
+    }
+
+    /// Removes what an earlier version of entities without text left in the destination: nothing will be written over it.
+    async fn clear_textless(&self, record: &BatchRecord) -> Result<()> {
+        let textless: Vec<_> = record.accepted.iter().map(|entry| EntityRef(entry.entity_id.clone())).collect();
+        if !textless.is_empty() {
+            self.slot.destination.delete(&textless).await?;
+        }
+        Ok(())
     }
 
     /// Reads one object and does everything with it that needs no other.
@@ -272,6 +290,9 @@ impl<'a> Carrier<'a> {
         if documents.is_empty() {
             return Ok(());
         }
+        if let Some(hand) = &self.hand {
+            hand.announce(&documents.iter().map(|document| document.entity.0.as_str()).collect::<Vec<_>>()).await?;
+        }
         let outcome = self.slot.destination.upsert(documents).await?;
         let accepted: BTreeMap<_, _> = outcome.accepted.into_iter().collect();
         let rejected: BTreeMap<_, _> = outcome.rejected.into_iter().map(|it| (it.entity, it.reason)).collect();
@@ -305,12 +326,13 @@ impl Ledger {
     }
 
     fn accept(&mut self, listed: ListedObject, entity_id: String, content_hash: &str, points: u32) -> Result<()> {
-        let mut hash = [0_u8; 32];
-        hex::decode_to_slice(content_hash, &mut hash).map_err(|error| {
-            Error::new(ErrorKind::Internal, "a content hash is not 64 hex digits").with_source(error)
-        })?;
-        let ListedObject { key: object_key, token, .. } = listed;
-        self.record.accepted.push(LedgerRow { object_key, entity_id, token, content_hash: hash, points });
+        self.record.accepted.push(LedgerEntry {
+            object_key: listed.key,
+            entity_id,
+            token: TokenDigest::of(&listed.token),
+            content: ContentDigest::of(content_hash)?,
+            points,
+        });
         Ok(())
     }
 }

@@ -168,7 +168,7 @@ mod tests {
             collection_id: Uuid::from_u128(1),
             sync_id: SYNC_ID,
         };
-        let listed = ListedObject { key: entity_file_name("m"), size: 1, token: "t".to_owned() };
+        let listed = ListedObject { key: entity_file_name("m"), size: 1, token: "t".to_owned(), modified_ms: 0 };
         match preparation.prepare(listed, entity, None).unwrap().object {
             Object::Document(prepared) => prepared,
             _ => panic!("the message has a text"),

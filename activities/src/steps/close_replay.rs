@@ -11,7 +11,7 @@ use crate::ids;
 /// Dead letters that travel in the result; all of them are in the table.
 const SAMPLE: u32 = 20;
 
-/// The budget when the request names none: this many, or one percent, whichever is more.
+/// The budget when the request names none: this many, or one percent of what the raw store lists, whichever is more.
 const FREE_DEAD_LETTERS: u64 = 10;
 
 pub(crate) async fn run(context: &Context, input: CloseReplayInput) -> Result<CloseReplayOutput> {
@@ -30,7 +30,7 @@ pub(crate) async fn run(context: &Context, input: CloseReplayInput) -> Result<Cl
     }
     let dead_letter_count = dead_letters::count(&context.database, &scope).await?;
     let sample = dead_letters::list(&context.database, &scope, SAMPLE).await?;
-    let budget = input.dead_letter_budget.map_or_else(|| FREE_DEAD_LETTERS.max(totals.entities_total / 100), u64::from);
+    let budget = input.dead_letter_budget.map_or_else(|| FREE_DEAD_LETTERS.max(totals.listed / 100), u64::from);
     if dead_letter_count > budget {
         let named: Vec<_> =
             sample.iter().take(5).map(|it| format!("{} ({})", it.letter.object_key, it.letter.message)).collect();

@@ -8,10 +8,10 @@ use proto::v1::{ReplaySegmentInput, ReplaySegmentOutput};
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::database::segments;
+use crate::database::{PlannedChange, segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
-use crate::replay::{Carrier, Donors, OpenSlot};
+use crate::replay::{Carrier, Donors, Hand, OpenSlot};
 
 /// Entities of a batch when the request says nothing.
 const DEFAULT_BATCH_ENTITIES: u32 = 64;
@@ -23,20 +23,23 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
     let slot = OpenSlot::open(context, input.slot.as_ref()).await?;
     let store = context.store.sync(slot.scope.sync_id);
     let donors = Donors::open(context, &slot).await?;
-    let mut carrier = Carrier::new(&slot, store).await?.reusing(donors);
     let plan_id = ids::uuid("plan_id", &input.plan_id)?;
     let batch_entities = if input.batch_entities == 0 { DEFAULT_BATCH_ENTITIES } else { input.batch_entities };
 
     let claim = Uuid::new_v4();
     let segment = segments::claim(&context.database, &slot.scope, plan_id, input.segment_no, claim).await?;
+    let hand =
+        Hand { database: context.database.clone(), scope: slot.scope, plan_id, segment_no: input.segment_no, claim };
+    let mut carrier = Carrier::new(&slot, store).await?.reusing(donors).announcing(hand);
+    let mut in_hand = segment.in_hand.as_slice();
     let mut next_index = segment.next_index;
     let mut rest = segment.entries.get(next_index as usize..).unwrap_or_default();
     while !rest.is_empty() {
-        let (batch, after) = rest.split_at(batch_length(rest.iter().map(|it| it.size), batch_entities as usize));
+        let (batch, after) = rest.split_at(batch_length(rest.iter().map(PlannedChange::size), batch_entities as usize));
         let from_index = next_index;
         next_index += u32::try_from(batch.len())
             .map_err(|_| Error::new(ErrorKind::Internal, "a batch is longer than a segment can be"))?;
-        let record = carrier.carry(batch, next_index).await?;
+        let record = carrier.apply(&context.database, batch, next_index, in_hand).await?;
         segments::checkpoint(
             &context.database,
             &slot.scope,
@@ -48,6 +51,7 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
         )
         .await?;
         rest = after;
+        in_hand = &[];
     }
 
     let counters = segments::read(&context.database, &slot.scope, plan_id, input.segment_no).await?.counters;
@@ -59,6 +63,7 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
         vanished: counters.vanished,
         chunks_embedded: counters.chunks_embedded,
         chunks_reused: counters.chunks_reused,
+        deleted: counters.deleted,
     })
 }
 

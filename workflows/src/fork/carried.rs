@@ -1,12 +1,13 @@
 //! What a fork hands to its next execution when it continues as new.
 
-use proto::v1::{Gap, SlotRef};
+use proto::v1::SlotRef;
 use serde::{Deserialize, Serialize};
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
+use crate::catch_up::CatchUp;
 use crate::input::InputError;
 
-/// Everything known once the replay is planned. Fields may be added with a default; none may change its meaning,
+/// Everything known once the first plan is made. Fields may be added with a default; none may change its meaning,
 /// because running forks carry it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Carried {
@@ -14,28 +15,10 @@ pub(super) struct Carried {
     pub destination_kind: String,
     /// Whether this operation made the slot, and so takes it away again when it stops.
     pub created: bool,
-    pub plan_id: String,
     pub started_ms: u64,
-    pub gaps: Vec<Gap>,
-    pub listed: u64,
-    pub unchanged: u64,
-    pub segments: u32,
-    pub entities_total: u64,
-    pub next_segment: u32,
-    pub segments_done: u32,
-    pub entities: u64,
-    pub points: u64,
-    pub textless: u64,
-    /// Not there in the state of an execution that an earlier release began.
-    #[serde(default)]
-    pub chunks_embedded: u64,
-    #[serde(default)]
-    pub chunks_reused: u64,
-    pub dead_letters: u64,
-    /// Gone between listing and reading.
-    pub gone: u64,
-    /// In the slot, but not in the raw store any more.
-    pub vanished: u64,
+    /// The plans: the first replay and the rounds after it.
+    #[serde(flatten)]
+    pub catch_up: CatchUp,
     pub lanes: u32,
     pub replay_since_ms: u64,
     pub paused_ms: u64,
@@ -57,19 +40,28 @@ impl Carried {
 
 #[cfg(test)]
 mod tests {
+    use proto::v1::Gap;
+
     use super::*;
 
     #[test]
     fn what_is_written_is_read_back() {
-        let carried = Carried { plan_id: "p".to_owned(), created: true, next_segment: 7, ..Carried::default() };
+        let mut catch_up =
+            CatchUp { round: 2, gaps: vec![Gap { what: "a".to_owned(), count: 3 }], ..CatchUp::default() };
+        catch_up.plan.next_segment = 7;
+        catch_up.tally.points = u64::MAX;
+        let carried = Carried { catch_up, created: true, paused_since_ms: Some(1), ..Carried::default() };
         assert_eq!(carried.write().and_then(|payload| Carried::read(&payload)), Ok(carried));
     }
 
     #[test]
     fn the_state_of_an_earlier_release_is_read() {
-        let carried = Carried { plan_id: "p".to_owned(), points: 5, ..Carried::default() };
+        let mut carried = Carried::default();
+        carried.catch_up.plan.plan_id = "p".to_owned();
+        carried.catch_up.tally.points = 5;
         let mut state = serde_json::to_value(&carried).unwrap();
-        for added in ["chunks_embedded", "chunks_reused"] {
+        for added in ["chunks_embedded", "chunks_reused", "round", "delete_segments", "entities_done", "deleted", "lag"]
+        {
             state.as_object_mut().unwrap().remove(added).unwrap();
         }
         let payload = Payload { data: state.to_string().into_bytes(), ..Payload::default() };

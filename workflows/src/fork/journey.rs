@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use proto::v1::{
-    BeginForkInput, CloseReplayInput, CreateShadowInput, EndOperationInput, FinishDestinationInput, ForkRequest,
-    ForkResult, MarkReadyInput, PlanReplayInput, PrepareDestinationInput, SlotRef, ValidateRawStoreInput,
-    VerifySlotInput,
+    BeginForkInput, CloseReplayOutput, CreateShadowInput, EndOperationInput, FinishDestinationInput, ForkRequest,
+    ForkResult, MarkReadyInput, PrepareDestinationInput, SlotRef, ValidateRawStoreInput, VerifySlotInput,
 };
-use temporalio_workflow::{WorkflowContext, WorkflowResult};
+use temporalio_common::data_converters::RawValue;
+use temporalio_workflow::{ContinueAsNewOptions, WorkflowContext, WorkflowResult};
 
 use super::carried::Carried;
-use super::{DEFAULT_LANES, ForkWorkflow, replay};
+use super::{DEFAULT_LANES, ForkWorkflow};
+use crate::catch_up::{self, CatchUp, Outcome, Settings};
+use crate::controls::set_phase;
 use crate::definitions::Steps;
 use crate::domain::ErrorKind;
 use crate::stop::Stop;
@@ -49,7 +51,7 @@ async fn travel(ctx: &Context, slot: &mut SlotRef, undo: &mut Vec<Undo>) -> Resu
             if carried.created {
                 undo.extend([Undo::DropShadow, Undo::ClearScope, Undo::DropPlan]);
             }
-            replay::resume(ctx, &carried);
+            resume(ctx, &carried);
             carried
         }
         None => match prepare(ctx, &request, slot, undo).await? {
@@ -59,10 +61,14 @@ async fn travel(ctx: &Context, slot: &mut SlotRef, undo: &mut Vec<Undo>) -> Resu
         },
     };
 
-    set_phase(ctx, "replay");
-    replay::run(ctx, &request, &mut carried).await?;
-    let result = finish(ctx, &request, carried).await?;
-    complete(ctx, slot, result).await
+    let settings = Settings::of(&request.options.unwrap_or_default())?;
+    match catch_up::run(ctx, slot, &settings, &mut carried.catch_up).await? {
+        Outcome::CaughtUp(closed) => {
+            let result = finish(ctx, &request, carried, closed).await?;
+            complete(ctx, slot, result).await
+        }
+        Outcome::RollOver => Err(continue_as_new(ctx, &carried).await),
+    }
 }
 
 enum Prepared {
@@ -86,12 +92,13 @@ async fn prepare(
             format!("options.lanes must be at most {}, got {}", operator::MAX_LANES, options.lanes),
         ));
     }
+    let settings = Settings::of(&options)?;
     let started_ms = progress::millis(ctx.workflow_time());
     let operation_id =
         if request.operation_id.is_empty() { ctx.run_id().to_owned() } else { request.operation_id.clone() };
     ctx.state_mut(|state| {
-        state.lanes = if options.lanes == 0 { DEFAULT_LANES } else { options.lanes };
-        state.progress.operation_id.clone_from(&operation_id);
+        state.controls.lanes = if options.lanes == 0 { DEFAULT_LANES } else { options.lanes };
+        state.controls.progress.operation_id.clone_from(&operation_id);
     });
 
     gate::pass(ctx).await?;
@@ -110,7 +117,7 @@ async fn prepare(
         )
         .await?;
     *slot = begun.slot.ok_or_else(|| Stop::failed(ErrorKind::Internal, "begin_fork answered without a slot"))?;
-    ctx.state_mut(|state| state.progress.slot_id.clone_from(&slot.slot_id));
+    ctx.state_mut(|state| state.controls.progress.slot_id.clone_from(&slot.slot_id));
     ctx.upsert_search_attributes([
         search_attributes::SYNC_ID.value_set(slot.sync_id.clone()),
         search_attributes::ORGANIZATION_ID.value_set(slot.organization_id.clone()),
@@ -150,7 +157,7 @@ async fn prepare(
         .await?;
     let created = answer.created;
     *slot = answer.slot.ok_or_else(|| Stop::failed(ErrorKind::Internal, "create_shadow answered without a slot"))?;
-    ctx.state_mut(|state| state.progress.slot_id.clone_from(&slot.slot_id));
+    ctx.state_mut(|state| state.controls.progress.slot_id.clone_from(&slot.slot_id));
     if !created {
         // Continuing somebody's slot: what it holds is not ours to take away.
         undo.clear();
@@ -187,103 +194,75 @@ async fn prepare(
     if created {
         undo.push(Undo::DropPlan);
     }
-    let plan_id = ctx.uuid4();
-    let plan = ctx
-        .execute_activity(
-            Steps::plan_replay,
-            PlanReplayInput {
-                slot: Some(slot.clone()),
-                plan_id: plan_id.clone(),
-                segment_entities: options.segment_entities,
-            },
-            step::long("freeze what the slot lacks into segments".to_owned()),
-        )
-        .await?;
-
-    let carried = Carried {
+    let mut catch_up = CatchUp { gaps, ..CatchUp::default() };
+    catch_up::plan(ctx, slot, &settings, &mut catch_up).await?;
+    Ok(Prepared::ToReplay(Box::new(Carried {
         slot: slot.clone(),
         destination_kind: begun.destination_kind,
         created,
-        plan_id,
         started_ms,
-        gaps,
-        listed: plan.listed,
-        unchanged: plan.unchanged,
-        vanished: plan.vanished,
-        segments: plan.segments,
-        entities_total: plan.entities,
-        replay_since_ms: progress::millis(ctx.workflow_time()),
+        catch_up,
         ..Carried::default()
-    };
-    replay::begin(ctx, &carried);
-    Ok(Prepared::ToReplay(Box::new(carried)))
+    })))
 }
 
-/// Everything after the replay.
-async fn finish(ctx: &Context, request: &ForkRequest, carried: Carried) -> Result<ForkResult, Stop> {
+/// Everything after the plans; `closed` is what the last one ended with.
+async fn finish(
+    ctx: &Context,
+    request: &ForkRequest,
+    carried: Carried,
+    closed: CloseReplayOutput,
+) -> Result<ForkResult, Stop> {
     let options = request.options.unwrap_or_default();
-    let slot = Some(carried.slot.clone());
-
-    gate::pass(ctx).await?;
-    set_phase(ctx, "close");
-    let closed = ctx
-        .execute_activity(
-            Steps::close_replay,
-            CloseReplayInput {
-                slot: slot.clone(),
-                plan_id: carried.plan_id.clone(),
-                dead_letter_budget: options.dead_letter_budget,
-            },
-            step::short("count the dead letters against the budget"),
-        )
-        .await?;
+    let Carried { slot, created, started_ms, catch_up, .. } = carried;
+    let plan_id = catch_up.plan.plan_id.clone();
 
     gate::pass(ctx).await?;
     set_phase(ctx, "finish");
-    let input = FinishDestinationInput { slot: slot.clone() };
+    let input = FinishDestinationInput { slot: Some(slot.clone()) };
     ctx.execute_activity(Steps::finish_destination, input, step::long("wait until everything is indexed".to_owned()))
         .await?;
 
     gate::pass(ctx).await?;
     set_phase(ctx, "verify");
+    let input = VerifySlotInput {
+        slot: Some(slot.clone()),
+        plan_id: plan_id.clone(),
+        sample: options.verify_sample,
+        ..VerifySlotInput::default()
+    };
     let verification = ctx
-        .execute_activity(
-            Steps::verify_slot,
-            VerifySlotInput {
-                slot: slot.clone(),
-                plan_id: carried.plan_id.clone(),
-                sample: options.verify_sample,
-                vanished: carried.vanished,
-            },
-            step::long("compare the slot with the raw store".to_owned()),
-        )
+        .execute_activity(Steps::verify_slot, input, step::long("compare the slot with the raw store".to_owned()))
         .await?;
 
     gate::pass(ctx).await?;
     set_phase(ctx, "mark-ready");
-    let input = MarkReadyInput { slot, plan_id: carried.plan_id.clone() };
+    let input = MarkReadyInput { slot: Some(slot.clone()), plan_id };
     ctx.execute_activity(Steps::mark_ready, input, step::short("mark the slot ready")).await?;
 
-    let mut gaps = carried.gaps;
-    gaps.extend(closed.gaps);
+    let gaps = catch_up.all_gaps();
+    let CatchUp { round, tally, listed, unchanged, lag, .. } = catch_up;
     Ok(ForkResult {
-        operation_id: carried.slot.operation_id.clone(),
-        slot_id: carried.slot.slot_id,
+        operation_id: slot.operation_id,
+        slot_id: slot.slot_id,
         destination_connection_id: request.destination_connection_id.clone(),
         state: "ready".to_owned(),
-        continued: !carried.created,
-        listed: carried.listed,
-        unchanged: carried.unchanged,
-        entities: carried.entities,
-        points: carried.points,
-        textless: carried.textless,
+        continued: !created,
+        listed,
+        unchanged,
+        entities: tally.entities,
+        points: tally.points,
+        textless: tally.textless,
         dead_letter_count: closed.dead_letter_count,
         dead_letters: closed.dead_letters,
         gaps,
         verification: Some(verification),
-        duration_ms: progress::millis(ctx.workflow_time()).saturating_sub(carried.started_ms),
-        chunks_embedded: carried.chunks_embedded,
-        chunks_reused: carried.chunks_reused,
+        duration_ms: progress::millis(ctx.workflow_time()).saturating_sub(started_ms),
+        chunks_embedded: tally.chunks_embedded,
+        chunks_reused: tally.chunks_reused,
+        deleted: tally.deleted,
+        catch_up_rounds: round,
+        lag: Some(lag),
     })
 }
 
@@ -345,9 +324,41 @@ fn with_leftover(stop: Stop, leftover: Option<Leftover>) -> Stop {
     }
 }
 
-/// Shows a phase in the search attributes, the progress query and the UI.
-pub(super) fn set_phase(ctx: &Context, phase: &str) {
-    ctx.state_mut(|state| phase.clone_into(&mut state.progress.phase));
-    ctx.upsert_search_attributes([search_attributes::PHASE.value_set(phase.to_owned())]);
-    replay::publish(ctx);
+/// Takes up the state of an earlier execution.
+fn resume(ctx: &Context, carried: &Carried) {
+    ctx.state_mut(|state| {
+        let controls = &mut state.controls;
+        controls.lanes = carried.lanes;
+        controls.replay_since_ms = Some(carried.replay_since_ms);
+        controls.paused_ms = carried.paused_ms;
+        // A signal that came with the first task of this execution knows better than what was carried.
+        controls.paused_since_ms = controls.paused_since_ms.or(carried.paused_since_ms);
+        controls.progress.paused = controls.is_paused();
+        controls.progress.operation_id.clone_from(&carried.slot.operation_id);
+        controls.progress.slot_id.clone_from(&carried.slot.slot_id);
+    });
+    catch_up::show(ctx, &carried.catch_up);
+}
+
+async fn continue_as_new(ctx: &Context, carried: &Carried) -> Stop {
+    let handlers = ctx.clone();
+    if ctx.wait_condition(move |_| handlers.all_handlers_finished()).await.is_err() {
+        return Stop::Cancelled;
+    }
+    let next = ctx.state(|state| Carried {
+        lanes: state.controls.lanes,
+        replay_since_ms: state.controls.replay_since_ms.unwrap_or_default(),
+        paused_ms: state.controls.paused_ms,
+        paused_since_ms: state.controls.paused_since_ms,
+        ..carried.clone()
+    });
+    let request = ctx.state(|state| state.input.payloads.first().cloned().unwrap_or_default());
+    let input = match next.write() {
+        Ok(state) => RawValue::new(vec![request, state]),
+        Err(error) => return error.into(),
+    };
+    match ctx.continue_as_new(input, ContinueAsNewOptions::default()) {
+        Err(termination) => Stop::ContinueAsNew(termination),
+        Ok(never) => match never {},
+    }
 }

@@ -2,23 +2,26 @@
 //!
 //! ```text
 //! begin -> validate_raw_store -> create_shadow -> prepare_destination -> plan_replay
-//!       -> replay_segment (a bounded window) -> close_replay -> finish_destination -> verify_slot -> mark_ready
+//!       -> replay_segment (a bounded window) -> close_replay
+//!       -> plan_replay -> replay_segment -> close_replay, as long as much changed meanwhile
+//!       -> finish_destination -> verify_slot -> mark_ready
 //! ```
 //!
-//! `journey` is that line; `replay` is the window; `carried` is what survives a continue-as-new. A workflow that is
-//! reset, terminated or started again loses nothing: what a slot holds is recorded in Postgres, and planning skips it.
+//! `journey` is that line; plans and rounds are in [`crate::catch_up`], the window in [`crate::replay`]; `carried` is what
+//! survives a continue-as-new. A workflow that is reset, terminated or started again loses nothing: what a slot holds is
+//! recorded in Postgres, and planning skips it.
 
 #![allow(missing_docs, reason = "the macro generates undocumented constants for runs, signals, updates and queries")]
 
 mod carried;
 mod journey;
-mod replay;
 
 use proto::v1::{ForkRequest, ForkResult, Progress, Throttle};
 use temporalio_common::data_converters::RawValue;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
 
+use crate::controls::{Controlled, Controls};
 use crate::gate::Pausable;
 use crate::input::decode;
 use crate::{operator, progress};
@@ -30,12 +33,7 @@ use carried::Carried;
 pub struct ForkWorkflow {
     /// The payloads it was started with: the request, and after a continue-as-new what was carried over.
     input: RawValue,
-    progress: Progress,
-    lanes: u32,
-    /// Milliseconds spent paused since the replay began, and when the present pause began.
-    paused_ms: u64,
-    paused_since_ms: Option<u64>,
-    replay_since_ms: Option<u64>,
+    controls: Controls,
 }
 
 #[workflow_methods]
@@ -43,14 +41,7 @@ impl ForkWorkflow {
     /// Keeps the payloads; decoding waits until a bad one can be answered.
     #[init]
     fn new(_ctx: &WorkflowContextView, input: RawValue) -> Self {
-        Self {
-            input,
-            progress: Progress { operation: "fork".to_owned(), phase: "start".to_owned(), ..Progress::default() },
-            lanes: DEFAULT_LANES,
-            paused_ms: 0,
-            paused_since_ms: None,
-            replay_since_ms: None,
-        }
+        Self { input, controls: Controls::new("fork", DEFAULT_LANES) }
     }
 
     /// Runs the journey to its end, its failure or its cancellation.
@@ -62,31 +53,22 @@ impl ForkWorkflow {
     /// Stops before the next step or segment. Arguments are ignored, so that a mistyped call does no harm.
     #[signal]
     pub fn pause(&mut self, ctx: &mut SyncWorkflowContext<Self>, _ignored: RawValue) {
-        if self.paused_since_ms.is_none() {
-            self.paused_since_ms = Some(progress::millis(ctx.workflow_time()));
-            self.progress.paused = true;
-        }
+        self.controls.pause(progress::millis(ctx.workflow_time()));
     }
 
     /// Goes on after a pause.
     #[signal]
     pub fn resume(&mut self, ctx: &mut SyncWorkflowContext<Self>, _ignored: RawValue) {
-        if let Some(since) = self.paused_since_ms.take() {
-            self.paused_ms += progress::millis(ctx.workflow_time()).saturating_sub(since);
-            self.progress.paused = false;
-        }
+        self.controls.resume(progress::millis(ctx.workflow_time()));
     }
 
     /// Changes how many segments are worked on at a time. A bad argument is ignored; the update `throttle` answers it.
     #[signal]
     pub fn throttle(&mut self, ctx: &mut SyncWorkflowContext<Self>, argument: RawValue) {
-        let parsed = decode::<Throttle>(&argument.payloads)
-            .map_err(|error| error.to_string())
-            .and_then(|throttle| operator::lanes(&throttle));
-        match parsed {
-            Ok(lanes) => self.lanes = lanes,
-            Err(reason) if !ctx.is_replaying() => tracing::warn!(%reason, "ignored a throttle signal"),
-            Err(_) => {}
+        if let Err(reason) = self.controls.throttle(&argument)
+            && !ctx.is_replaying()
+        {
+            tracing::warn!(%reason, "ignored a throttle signal");
         }
     }
 
@@ -103,15 +85,15 @@ impl ForkWorkflow {
     #[update(name = "throttle")]
     pub fn set_throttle(&mut self, _ctx: &mut SyncWorkflowContext<Self>, throttle: Throttle) -> Throttle {
         if let Ok(lanes) = operator::lanes(&throttle) {
-            self.lanes = lanes;
+            self.controls.lanes = lanes;
         }
-        Throttle { lanes: self.lanes }
+        Throttle { lanes: self.controls.lanes }
     }
 
     /// Where the fork is.
     #[query]
     pub fn progress(&self, _ctx: &WorkflowContextView) -> Progress {
-        self.progress.clone()
+        self.controls.progress.clone()
     }
 }
 
@@ -120,7 +102,17 @@ const DEFAULT_LANES: u32 = 4;
 
 impl Pausable for ForkWorkflow {
     fn is_paused(&self) -> bool {
-        self.paused_since_ms.is_some()
+        self.controls.is_paused()
+    }
+}
+
+impl Controlled for ForkWorkflow {
+    fn controls(&self) -> &Controls {
+        &self.controls
+    }
+
+    fn controls_mut(&mut self) -> &mut Controls {
+        &mut self.controls
     }
 }
 
@@ -131,11 +123,5 @@ impl ForkWorkflow {
             [request, carried] => Ok((decode(std::slice::from_ref(request))?, Some(Carried::read(carried)?))),
             other => Ok((decode(other)?, None)),
         }
-    }
-
-    /// Milliseconds of replay so far, without pauses.
-    fn replaying_ms(&self, now_ms: u64) -> u64 {
-        let paused_now = self.paused_since_ms.map_or(0, |since| now_ms.saturating_sub(since));
-        self.replay_since_ms.map_or(0, |since| now_ms.saturating_sub(since + self.paused_ms + paused_now))
     }
 }

@@ -9,7 +9,7 @@ fn object_key(entity_id: &str) -> String {
 }
 
 /// Gives the platform a row for each entity.
-async fn know(world: &World, entity_ids: impl IntoIterator<Item = String>) {
+pub async fn know(world: &World, entity_ids: impl IntoIterator<Item = String>) {
     sqlx::query(
         "WITH job AS (
              INSERT INTO public.sync_job
@@ -97,7 +97,7 @@ async fn a_listing_that_fails_is_that_failure() {
 async fn names_that_cannot_be_are_refused() {
     let world = World::new().await;
     let compare = |key: String, size| {
-        let line = crate::raw_store::ListedObject { key, size, token: "t".into() };
+        let line = crate::raw_store::ListedObject { key, size, token: "t".into(), modified_ms: 0 };
         platform::compare_with_listing(
             world.database(),
             world.organization_id,

@@ -118,9 +118,14 @@ async fn our_own_tables() {
         ("slot SET state = 'ready', ready_at = NULL", "slot_ready_by_a_plan"),
         ("slot SET profile = '[]'", "slot_profile_check"),
         ("slot SET organization_id = gen_random_uuid()", "plan_slot_id_sync_id_organization_id_fkey"),
-        ("ledger SET organization_id = gen_random_uuid()", "ledger_slot_id_sync_id_organization_id_fkey"),
-        ("ledger SET content_hash = 'short'", "ledger_content_hash_check"),
-        ("ledger SET points = -1", "ledger_points_check"),
+        ("ledger_page SET organization_id = gen_random_uuid()", "ledger_page_slot_id_sync_id_organization_id_fkey"),
+        ("ledger_page SET entry_count = 0", "ledger_page_entry_count_check"),
+        ("ledger_page SET textless = 2", "ledger_page_check"),
+        ("ledger_page SET odd_names = -1", "ledger_page_check1"),
+        ("ledger_page SET points = -1", "ledger_page_points_check"),
+        ("ledger_page SET entries = ''", "ledger_page_entries_check"),
+        ("segment SET deleted = 1", "segment_accounts_for_every_entry"),
+        ("plan SET held_back = 1", "plan_accounts_for_what_vanished"),
         ("segment SET entities = 0, textless = 0", "segment_accounts_for_every_entry"),
         ("segment SET state = 'pending'", "segment_state_follows_cursor"),
         ("plan SET unchanged = unchanged + 1", "plan_accounts_for_every_object"),
@@ -167,7 +172,7 @@ async fn a_deleted_sync_takes_everything_with_it_but_the_audit() {
         .unwrap();
     let left: i64 = sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM sync_multiplexer.slot) + (SELECT count(*) FROM sync_multiplexer.plan)
-              + (SELECT count(*) FROM sync_multiplexer.segment) + (SELECT count(*) FROM sync_multiplexer.ledger)
+              + (SELECT count(*) FROM sync_multiplexer.segment) + (SELECT count(*) FROM sync_multiplexer.ledger_page)
               + (SELECT count(*) FROM sync_multiplexer.sync_state)",
     )
     .fetch_one(world.pool())

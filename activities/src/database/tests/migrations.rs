@@ -391,3 +391,58 @@ async fn nothing_of_ours_is_in_the_platforms_schema() {
     .unwrap();
     assert_eq!(functions, 0);
 }
+
+/// Fills the ledger as the release before pages left it, then applies what came since.
+#[tokio::test]
+async fn the_rows_of_the_ledger_become_pages() {
+    use futures::TryStreamExt;
+
+    use crate::database::ledger::{self, ContentDigest, LedgerEntry, TokenDigest};
+
+    let world = super::world::World::new().await;
+    let (scope, other) = (world.shadow().await, world.shadow().await);
+    // As if `ledger_page` had just been made: this migration only copies.
+    sqlx::query(
+        "INSERT INTO sync_multiplexer.ledger
+             (slot_id, sync_id, organization_id, object_key, entity_id, token, content_hash, points)
+         SELECT slot_id, sync_id, organization_id, 'o \"' || n || E'\\n\\\\é.json', 'e \"' || n || E'\\n\\\\é', 'token ' || n,
+                sha256(convert_to(n::text, 'UTF8')), n % 4
+         FROM sync_multiplexer.slot, generate_series(1, 1300) AS n
+         WHERE slot.slot_id = $1 OR n <= 3",
+    )
+    .bind(scope.slot_id)
+    .execute(world.pool())
+    .await
+    .unwrap();
+    let migration = include_str!("../../../../migrations/0023_ledger_page_rows.sql");
+    sqlx::raw_sql(migration).execute(world.pool()).await.unwrap();
+
+    let mut expected: Vec<LedgerEntry> = (1..=1300_u32)
+        .map(|n| LedgerEntry {
+            object_key: format!("o \"{n}\n\\é.json"),
+            entity_id: format!("e \"{n}\n\\é"),
+            token: TokenDigest::of(&format!("token {n}")),
+            content: ContentDigest::of(&hex::encode(<sha2::Sha256 as sha2::Digest>::digest(n.to_string()))).unwrap(),
+            points: n % 4,
+        })
+        .collect();
+    expected.sort_by(|one, two| one.object_key.as_bytes().cmp(two.object_key.as_bytes()));
+    let found: Vec<LedgerEntry> = ledger::stream(world.database(), &scope).await.unwrap().try_collect().await.unwrap();
+    assert!(found == expected, "every row is an entry, in order");
+    let totals = ledger::totals(world.database(), &scope).await.unwrap();
+    assert_eq!((totals.entities, totals.textless, totals.points), (1300, 325, 325 * 6));
+    assert_eq!(ledger::totals(world.database(), &other).await.unwrap().entities, 3);
+
+    // Such pages take changes like any other.
+    let mut changes = ledger::LedgerChanges::default();
+    for entry in &expected[..700] {
+        changes.remove(entry.object_key.clone());
+    }
+    changes.put(LedgerEntry { points: 9, ..expected[1299].clone() });
+    let mut transaction = world.pool().begin().await.unwrap();
+    ledger::apply(&mut transaction, &scope, changes).await.unwrap();
+    transaction.commit().await.unwrap();
+    let found: Vec<LedgerEntry> = ledger::stream(world.database(), &scope).await.unwrap().try_collect().await.unwrap();
+    expected[1299].points = 9;
+    assert!(found == expected[700..], "the rest is as it was");
+}

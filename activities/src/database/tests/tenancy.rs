@@ -1,10 +1,12 @@
 //! With another organisation's id nothing is found, and nothing changes.
 
+use std::collections::HashSet;
+
 use futures::FutureExt;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::world::{World, accepted, listing};
+use super::world::{World, accepted, listing, sized};
 use crate::database::operations::{self, NewOperation, OperationKind, Outcome};
 use crate::database::retire::{self, Unmarked};
 use crate::database::roles::FlipCommand;
@@ -57,7 +59,7 @@ async fn a_stranger_finds_nothing() {
     ] {
         let shadow = NewShadow { scope, ..world.new_shadow(built.connection_id) };
         let batch = BatchRecord { next_index: 1, accepted: vec![accepted("a.json", 1)], ..Default::default() };
-        let result = json!({});
+        let (result, options, nothing) = (json!({}), sized(None), HashSet::new());
         let retire = world.retire(scope);
         let calls = [
             ("retire::mark", retire::mark(db, &retire).map(kind).boxed()),
@@ -65,13 +67,16 @@ async fn a_stranger_finds_nothing() {
             ("slots::mark_building", slots::mark_building(db, &scope).map(kind).boxed()),
             ("slots::mark_ready", slots::mark_ready(db, &scope, plan_id).map(kind).boxed()),
             ("shadow::create", shadow::create(db, &shadow).map(kind).boxed()),
-            ("plans::create", plans::create(db, &scope, Uuid::now_v7(), listing(&["a"]), None).map(kind).boxed()),
-            ("plans::create again", plans::create(db, &scope, plan_id, listing(&["a"]), None).map(kind).boxed()),
+            ("plans::create", plans::create(db, &scope, Uuid::now_v7(), listing(&["a"]), &options).map(kind).boxed()),
+            ("plans::create again", plans::create(db, &scope, plan_id, listing(&["a"]), &options).map(kind).boxed()),
             ("plans::drop_plan", plans::drop_plan(db, &scope).map(kind).boxed()),
             ("segments::read", segments::read(db, &scope, plan_id, 0).map(kind).boxed()),
             ("segments::claim", segments::claim(db, &scope, plan_id, 0, Uuid::new_v4()).map(kind).boxed()),
+            ("segments::announce", segments::announce(db, &scope, plan_id, 0, made_by, &[]).map(kind).boxed()),
             ("segments::checkpoint", segments::checkpoint(db, &scope, plan_id, 0, None, 0, &batch).map(kind).boxed()),
             ("segments::totals", segments::totals(db, &scope, plan_id).map(kind).boxed()),
+            ("ledger::stream", ledger::stream(db, &scope).map(kind).boxed()),
+            ("ledger::with_entities", ledger::with_entities(db, &scope, &nothing, &nothing).map(kind).boxed()),
             ("ledger::stream_by_entity", ledger::stream_by_entity(db, &scope).map(kind).boxed()),
             ("ledger::sample", ledger::sample(db, &scope, 1, 1).map(kind).boxed()),
             ("ledger::totals", ledger::totals(db, &scope).map(kind).boxed()),

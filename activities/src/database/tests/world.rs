@@ -8,11 +8,13 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::database::ledger::{ContentDigest, LedgerEntry, TokenDigest};
+use crate::database::plans::{self, PlanOptions};
 use crate::database::retire::RetireCommand;
 use crate::database::segments::BatchRecord;
 use crate::database::shadow::{self, NewShadow, Shadow};
 use crate::database::test_database::TestDatabase;
-use crate::database::{Database, SlotScope, ledger, plans, roles, segments, slots};
+use crate::database::{Database, PlannedChange, SlotScope, roles, segments, slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::ListedObject;
 
@@ -107,7 +109,7 @@ impl World {
     /// A plan over objects whose token is `t`.
     pub async fn plan(&self, scope: &SlotScope, keys: &[&str], segment_entities: Option<u32>) -> Uuid {
         let plan_id = Uuid::now_v7();
-        plans::create(self.database(), scope, plan_id, listing(keys), segment_entities).await.unwrap();
+        plans::create(self.database(), scope, plan_id, listing(keys), &sized(segment_entities)).await.unwrap();
         plan_id
     }
 
@@ -166,7 +168,7 @@ impl World {
                  (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.sync_state t) AS y (x)),
                  (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.plan t) AS y (x)),
                  (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.segment t) AS y (x)),
-                 (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.ledger t) AS y (x)),
+                 (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.ledger_page t) AS y (x)),
                  (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.dead_letter t) AS y (x)),
                  (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.verification t) AS y (x)),
                  (SELECT jsonb_agg(x ORDER BY x) FROM (SELECT to_jsonb(t) FROM sync_multiplexer.retirement t) AS y (x)),
@@ -231,7 +233,22 @@ pub async fn join(pool: &PgPool, sync_id: Uuid, connection_id: Uuid, day: i32) -
 }
 
 pub fn object(key: &str, token: &str) -> ListedObject {
-    ListedObject { key: key.into(), size: 10, token: token.into() }
+    ListedObject { key: key.into(), size: 10, token: token.into(), modified_ms: 1_700_000_000_000 }
+}
+
+/// What a plan wants done about an object that is to be written.
+pub fn write(key: &str, token: &str) -> PlannedChange {
+    PlannedChange::Write(object(key, token))
+}
+
+/// What a plan wants done about an object of [`listing`] that is gone.
+pub fn delete(key: &str) -> PlannedChange {
+    PlannedChange::Delete { object_key: key.into(), entity_id: key.trim_end_matches(".json").into() }
+}
+
+/// Options of a plan with segments of this size, and with any drop.
+pub fn sized(segment_entities: Option<u32>) -> PlanOptions {
+    PlanOptions { segment_entities, max_drop_percent: 100, ..PlanOptions::default() }
 }
 
 pub fn stream_of(lines: Vec<Result<ListedObject>>) -> BoxStream<'static, Result<ListedObject>> {
@@ -248,13 +265,13 @@ pub fn broken_listing() -> BoxStream<'static, Result<ListedObject>> {
     stream_of(vec![Ok(object("a.json", "t")), Err(Error::new(ErrorKind::Timeout, "the listing stalled"))])
 }
 
-/// A ledger row for an object of [`listing`], whose entity id is the key without its extension.
-pub fn accepted(key: &str, points: u32) -> ledger::LedgerRow {
-    ledger::LedgerRow {
+/// A ledger entry for an object of [`listing`], whose entity id is the key without its extension.
+pub fn accepted(key: &str, points: u32) -> LedgerEntry {
+    LedgerEntry {
         object_key: key.into(),
         entity_id: key.trim_end_matches(".json").into(),
-        token: "t".into(),
-        content_hash: [7; 32],
+        token: TokenDigest::of("t"),
+        content: ContentDigest::of(&"07".repeat(32)).unwrap(),
         points,
     }
 }

@@ -108,9 +108,12 @@ impl Backend for CloudBackend {
 
 fn found(meta: &ObjectMeta, below: &str) -> Found {
     match meta.location.as_ref().strip_prefix(below) {
-        Some(key) if !key.contains('/') => {
-            Found::Object(ListedObject { key: key.to_owned(), size: meta.size, token: token(meta) })
-        }
+        Some(key) if !key.contains('/') => Found::Object(ListedObject {
+            key: key.to_owned(),
+            size: meta.size,
+            token: token(meta),
+            modified_ms: meta.last_modified.timestamp_millis(),
+        }),
         // Deeper down, or the marker of the directory itself.
         _ => Found::Other,
     }

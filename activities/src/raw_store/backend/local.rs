@@ -160,7 +160,8 @@ fn object(entry: &fs::DirEntry, metadata: &Metadata) -> Result<Found> {
         let text = format!("the raw store holds a file whose name is no UTF-8: {name:?}; rename or remove it");
         Error::new(ErrorKind::RawStoreInvalid, text)
     })?;
-    Ok(Found::Object(ListedObject { key, size: metadata.len(), token: token(metadata) }))
+    let modified_ms = metadata.mtime().saturating_mul(1000).saturating_add(metadata.mtime_nsec() / 1_000_000);
+    Ok(Found::Object(ListedObject { key, size: metadata.len(), token: token(metadata), modified_ms }))
 }
 
 /// Size, modification time in nanoseconds and inode.

@@ -49,7 +49,7 @@ fn version(token: &str, text: &'static str) -> Result<Fetched, FetchError> {
 }
 
 fn object(key: &str) -> Result<Found> {
-    Ok(Found::Object(ListedObject { key: key.to_owned(), size: 2, token: "1".to_owned() }))
+    Ok(Found::Object(ListedObject { key: key.to_owned(), size: 2, token: "1".to_owned(), modified_ms: 0 }))
 }
 
 #[tokio::test]

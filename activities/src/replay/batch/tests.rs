@@ -82,9 +82,9 @@ async fn a_destination_that_embeds_is_given_whole_entities() {
     let carrier = Carrier::new(&slot, sync(&root)).await.unwrap();
     let stored = shelf.content();
     assert_eq!(stored.len(), 2);
-    for (listed, stored) in listing(&root).await.into_iter().zip(stored) {
-        assert_eq!(listed.key, entity_file_name(&stored.entity.0));
-        let expected = carrier.expect(listed).await.unwrap().expect("it has not changed");
+    for (entry, stored) in record.accepted.into_iter().zip(stored) {
+        assert_eq!(entry.object_key, entity_file_name(&stored.entity.0));
+        let expected = carrier.expect(entry).await.unwrap().expect("it has not changed");
         assert_eq!(stored.content_hash, expected.content_hash);
         let [only] = stored.chunks.as_slice() else { panic!("{} chunks", stored.chunks.len()) };
         assert_eq!((only.index, &[only.text.clone()][..], only.dense.len()), (0, &expected.chunks[..], 0));

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use proto::v1::{
     AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
     CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
-    EndOperationInput, FinishDestinationInput, FlipRolesInput, MarkReadyInput, MarkRetiringInput, PlanReplayInput,
-    PlanReplayOutput, PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
-    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, UndoInput, UnmarkRetiringInput,
-    UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult, VerifySlotInput,
+    EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput,
+    MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RemovePointsInput,
+    RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult,
+    UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
+    VerifySlotInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -266,5 +267,14 @@ impl Activities {
         input: AnnounceSwitchInput,
     ) -> Result<Done, ActivityError> {
         step!(self, ctx, announce_switch, input)
+    }
+
+    #[activity(definition = markers::FollowedSlots)]
+    pub async fn followed_slots(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: FollowedSlotsInput,
+    ) -> Result<FollowedSlotsOutput, ActivityError> {
+        step!(self, ctx, followed_slots, input)
     }
 }

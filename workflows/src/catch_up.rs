@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub small: u64,
     /// Most rounds after the first plan.
     pub rounds: u32,
+    /// The slot was ready and stays so.
+    pub follow: bool,
 }
 
 impl Settings {
@@ -66,6 +68,7 @@ impl Settings {
             dead_letter_budget: options.dead_letter_budget,
             small: options.catch_up_entities.unwrap_or(Self::DEFAULT_SMALL).into(),
             rounds,
+            follow: false,
         })
     }
 }
@@ -150,7 +153,8 @@ pub(crate) async fn plan<W: Controlled>(
         max_drop_percent: settings.max_drop_percent,
         confirm_drop: settings.confirm_drop,
         allow_incomplete: settings.allow_incomplete,
-        catch_up: state.round > 0,
+        catch_up: settings.follow || state.round > 0,
+        follow: settings.follow,
     };
     let summary = match state.round {
         0 => "freeze how the slot differs into segments".to_owned(),

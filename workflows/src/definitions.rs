@@ -11,10 +11,11 @@
 use proto::v1::{
     AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
     CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
-    EndOperationInput, FinishDestinationInput, FlipRolesInput, MarkReadyInput, MarkRetiringInput, PlanReplayInput,
-    PlanReplayOutput, PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
-    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, UndoInput, UnmarkRetiringInput,
-    UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult, VerifySlotInput,
+    EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput,
+    MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RemovePointsInput,
+    RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult,
+    UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
+    VerifySlotInput,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
@@ -164,4 +165,10 @@ pub mod markers {
         DropShadow, EndOperation, FinishDestination, FlipRoles, MarkReady, MarkRetiring, PlanReplay,
         PrepareDestination, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifySlot,
     };
+
+    /// Lists the slots of a sync that are to be kept fresh. Read only.
+    #[activity(name = "followed_slots")]
+    pub fn followed_slots(_: FollowedSlotsInput) -> Result<FollowedSlotsOutput, ActivityError> {
+        unimplemented!()
+    }
 }

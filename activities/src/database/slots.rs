@@ -69,6 +69,20 @@ pub struct Slot {
     pub retired_by: Option<Uuid>,
 }
 
+impl Slot {
+    /// Whether the slot is kept fresh: a shadow that is ready, or one that was ready and is kept for a rollback.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        let is_ready = self.built.as_ref().is_some_and(|built| built.state == SlotState::Ready);
+        let is_wanted = match self.role {
+            Some(Role::Shadow) => true,
+            Some(Role::Deprecated) => self.window.is_some_and(|window| window.is_open),
+            Some(Role::Active) | None => false,
+        };
+        is_ready && is_wanted && self.retired_by.is_none()
+    }
+}
+
 /// How this product built a slot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Built {

@@ -12,6 +12,7 @@ pub(crate) mod drop_shadow;
 pub(crate) mod end_operation;
 pub(crate) mod finish_destination;
 pub(crate) mod flip_roles;
+pub(crate) mod followed_slots;
 pub(crate) mod mark_ready;
 pub(crate) mod mark_retiring;
 mod phase;

@@ -26,7 +26,9 @@ pub(crate) async fn run(context: &Context, input: PlanReplayInput) -> Result<Pla
     let plan = plans::create(&context.database, &scope, plan_id, listing, &options).await?;
     // From here on the slot may differ from what was verified, so it cannot be promoted until it is verified again. Not
     // before: a listing that was refused changed nothing.
-    slots::mark_building(&context.database, &scope).await?;
+    if !input.follow {
+        slots::mark_building(&context.database, &scope).await?;
+    }
     phase::enter(context, input.slot.as_ref(), replaying).await?;
     let oldest_change_ms = plan.oldest_change.map_or(0, |oldest| (Utc::now() - oldest).num_milliseconds().max(0));
     Ok(PlanReplayOutput {

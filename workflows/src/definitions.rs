@@ -156,19 +156,19 @@ impl Steps {
     pub fn announce_switch(_: AnnounceSwitchInput) -> Result<Done, ActivityError> {
         unimplemented!()
     }
-}
-
-/// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
-pub mod markers {
-    pub use super::steps::{
-        AnnounceSwitch, BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan,
-        DropShadow, EndOperation, FinishDestination, FlipRoles, MarkReady, MarkRetiring, PlanReplay,
-        PrepareDestination, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifySlot,
-    };
 
     /// Lists the slots of a sync that are to be kept fresh. Read only.
     #[activity(name = "followed_slots")]
     pub fn followed_slots(_: FollowedSlotsInput) -> Result<FollowedSlotsOutput, ActivityError> {
         unimplemented!()
     }
+}
+
+/// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
+pub mod markers {
+    pub use super::steps::{
+        AnnounceSwitch, BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan,
+        DropShadow, EndOperation, FinishDestination, FlipRoles, FollowedSlots, MarkReady, MarkRetiring, PlanReplay,
+        PrepareDestination, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifySlot,
+    };
 }

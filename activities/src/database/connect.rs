@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::classify::During;
+use super::idle_connection;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long to wait for a connection of the pool before the call fails with `Timeout`.
@@ -49,6 +50,8 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(idle_connection::is_usable)
             .connect_lazy_with(options);
         Ok(Self { pool })
     }

@@ -21,6 +21,7 @@ mod completeness;
 mod connect;
 pub mod dead_letters;
 pub mod donors;
+pub(crate) mod idle_connection;
 pub mod ledger;
 mod migrate;
 pub mod operations;

@@ -1,4 +1,5 @@
 use secrecy::SecretString;
+use sqlx::Connection;
 
 use crate::database::Database;
 use crate::database::classify::classify;
@@ -59,4 +60,21 @@ async fn a_database_that_does_not_exist_is_not_found() {
     let test = TestDatabase::empty().await;
     let error = test.connect_to("no_such_database").await.expect_err("there is none");
     assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_given_up_while_it_began_is_nobody_elses() {
+    let test = TestDatabase::empty().await;
+    test.run("CREATE TABLE public.x (n integer)").await;
+    let pool = test.database.pool();
+    let mut given_up = pool.acquire().await.unwrap();
+    {
+        let mut begin = Box::pin(given_up.begin());
+        assert!(futures::poll!(&mut begin).is_pending(), "BEGIN is on its way");
+    }
+    drop(given_up);
+    sqlx::query("INSERT INTO public.x VALUES (1)").execute(pool).await.unwrap();
+    let seen: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM public.x").fetch_one(&mut test.connection().await).await.unwrap();
+    assert_eq!(seen, 1, "a statement of its own is committed when it is done");
 }

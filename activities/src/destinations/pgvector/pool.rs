@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, PgPool};
 
 use super::classify::classify;
+use crate::database::idle_connection;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What every session starts with.
@@ -82,6 +83,8 @@ fn connect_lazily(url: &SecretString, limits: PoolLimits) -> Result<PgPool> {
     Ok(PgPoolOptions::new()
         .max_connections(limits.max_connections)
         .acquire_timeout(limits.acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(idle_connection::is_usable)
         .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
         .connect_lazy_with(options))
 }

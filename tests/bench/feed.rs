@@ -18,9 +18,9 @@ use activities::destinations::{Chunk, Destination, EntityDocument, EntityRef, Sc
 use harness::required_env;
 use harness::vespa::{VespaServer, VespaServerOptions};
 use proto::v1::VespaLayout;
-use proto::v1::vespa_layout::Documents;
+use proto::v1::vespa_layout::{Documents, Ids};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
 /// As long as those of a small model.
@@ -77,6 +77,11 @@ fn entity(number: u32) -> EntityDocument {
     }
 }
 
+/// Threads of this name, so that a profiler tells them apart.
+fn runtime(name: &str) -> Runtime {
+    Builder::new_multi_thread().enable_all().thread_name(name).build().expect("a runtime")
+}
+
 fn options(service_time: Duration) -> VespaServerOptions {
     VespaServerOptions { dimensions: DIMENSIONS, service_time, ..VespaServerOptions::default() }
 }
@@ -86,13 +91,14 @@ fn slot(server: &VespaServer) -> Vespa {
     let client = Arc::new(VespaClient::new(&endpoint, VespaLimits::default()).expect("a client"));
     let [organization_id, collection_id, sync_id, slot_id] = std::array::from_fn(|_| Uuid::new_v4());
     let scope = Scope { organization_id, collection_id, sync_id, slot_id };
-    let layout = VespaLayout { documents: Documents::Chunk.into(), ..VespaLayout::default() };
+    // With ids of our own the writes are as unconditional as those of the CLI.
+    let layout = VespaLayout { documents: Documents::Chunk.into(), ids: Ids::Scoped.into(), ..VespaLayout::default() };
     Vespa::new(client, scope, VespaSettings::from_layout(&layout, DIMENSIONS).expect("the layout is valid"))
 }
 
 /// Writes down what our destination makes of the entities, a line per document.
 fn write_for_the_cli(entities: &[EntityDocument], file: &Path) {
-    let runtime = Runtime::new().expect("a runtime");
+    let runtime = runtime("server");
     let server = runtime.block_on(VespaServer::start(options(Duration::ZERO)));
     runtime.block_on(slot(&server).upsert(entities)).expect("a feed");
     let mut lines = std::io::BufWriter::new(std::fs::File::create(file).expect("a file"));
@@ -112,8 +118,8 @@ fn bytes_each(file: &Path, count: u32) -> u64 {
 
 /// Documents per second of the CLI.
 fn with_the_cli(file: &Path, count: u32) -> f64 {
-    let runtime = Runtime::new().expect("a runtime");
-    let server = runtime.block_on(VespaServer::start(options(SERVICE_TIME)));
+    let servers = runtime("server");
+    let server = servers.block_on(VespaServer::start(options(SERVICE_TIME)));
     let home = tempfile::tempdir().expect("a folder");
     let output = Command::new(required_env("SYNCMUX_VESPA_CLI"))
         .env_clear()
@@ -131,7 +137,7 @@ fn with_the_cli(file: &Path, count: u32) -> f64 {
 
 /// Documents per second of our destination.
 fn with_ours(entities: &[EntityDocument]) -> f64 {
-    let (servers, clients) = (Runtime::new().expect("a runtime"), Runtime::new().expect("a runtime"));
+    let (servers, clients) = (runtime("server"), runtime("client"));
     let server = servers.block_on(VespaServer::start(options(SERVICE_TIME)));
     let slot = slot(&server);
     let started = Instant::now();

@@ -1,13 +1,17 @@
 //! Writing entities whole, as far as a server without transactions allows.
 //!
 //! Everything that can be said of an entity is said before anything of it is sent. Then its documents are written, and after
-//! that whatever it had before is removed: a reader meets old beside new for a moment, but never nothing.
+//! that whatever it had before is removed: a reader meets old beside new for a moment, but never nothing. What it had is
+//! looked for while it is written; what is found of the new is told apart by its id.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+
+use futures::future::try_join;
 
 use super::document::{Document, documents_of, latest};
 use super::document_id::{DocumentId, IdScheme};
 use super::feeder::{Operation, Write, Written};
+use super::locate::Located;
 use super::selection;
 use super::service::Vespa;
 use crate::destinations::{EntityDocument, EntityRef, Rejection, UpsertOutcome};
@@ -41,7 +45,9 @@ impl Vespa {
         let mut outcome = UpsertOutcome::default();
         let mut writing = Vec::new();
         // Documents are made as the feeder asks for them: the first are on their way before the last are made.
-        let operations = latest(entities).into_iter().flat_map(|entity| {
+        let latest = latest(entities);
+        let present: Vec<EntityRef> = latest.iter().map(|entity| entity.entity.clone()).collect();
+        let operations = latest.into_iter().flat_map(|entity| {
             let made = documents_of(entity, &self.scope, &self.settings);
             let entity = entity.entity.clone();
             match made {
@@ -58,11 +64,12 @@ impl Vespa {
         });
         let operations: Box<dyn Iterator<Item = Operation> + Send> =
             Box::new(operations.map(|document| self.put(document)));
-        let mut written = self.client.feeder.feed(operations).await?.into_iter();
+        let (written, located) = try_join(self.client.feeder.feed(operations), self.locate(&present)).await?;
+        let mut written = written.into_iter();
         for entity in &mut writing {
             written.by_ref().take(entity.documents.len()).for_each(|written| entity.learn(written));
         }
-        self.remove_leftovers(&writing).await?;
+        self.remove_leftovers(located, &writing).await?;
         for Writing { entity, documents, refused, .. } in writing {
             match refused {
                 Some(reason) => outcome.rejected.push(Rejection { entity, reason }),
@@ -80,17 +87,15 @@ impl Vespa {
         Operation { id: document.id, write: Write::Put(document.body), condition }
     }
 
-    /// Removes what entities had before and what was not just written. Of an entity that Vespa refused in part nothing
+    /// Removes what entities had before, of what was `located`, and what was not just written. Of an entity that Vespa refused in part nothing
     /// stays, because half of it would be found and there is no way back to what it was; of one that it refused in whole,
     /// everything does.
-    async fn remove_leftovers(&self, writing: &[Writing]) -> Result<()> {
-        let touched: Vec<&Writing> =
-            writing.iter().filter(|entity| entity.refused.is_none() || entity.stored > 0).collect();
+    async fn remove_leftovers(&self, mut located: BTreeSet<Located>, writing: &[Writing]) -> Result<()> {
+        let touched = || writing.iter().filter(|entity| entity.refused.is_none() || entity.stored > 0);
         let kept: HashSet<&DocumentId> =
-            touched.iter().filter(|entity| entity.refused.is_none()).flat_map(|entity| &entity.documents).collect();
-        let entities: Vec<EntityRef> = touched.iter().map(|entity| entity.entity.clone()).collect();
-        let mut located = self.locate(&entities).await?;
-        located.retain(|document| !kept.contains(&document.id));
+            touched().filter(|entity| entity.refused.is_none()).flat_map(|entity| &entity.documents).collect();
+        let touched: HashSet<&str> = touched().map(|entity| entity.entity.0.as_str()).collect();
+        located.retain(|document| touched.contains(document.entity_id.as_str()) && !kept.contains(&document.id));
         self.remove(located).await.map(drop)
     }
 }

@@ -24,6 +24,7 @@ mod connect;
 pub mod dead_letters;
 pub mod donors;
 pub mod doubts;
+pub mod follow_state;
 pub mod ledger;
 mod migrate;
 pub mod operations;

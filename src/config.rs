@@ -66,8 +66,8 @@ pub struct WorkerArgs {
     /// Activities run at a time by this process
     #[arg(long, env = "SYNCMUX_ACTIVITY_SLOTS", default_value_t = 16, value_name = "N")]
     pub activity_slots: usize,
-    /// Database connections of this process
-    #[arg(long, env = "SYNCMUX_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "N")]
+    /// Database connections of this process; a lane keeps one while it writes a batch, and others come and go beside it
+    #[arg(long, env = "SYNCMUX_DATABASE_CONNECTIONS", default_value_t = 32, value_name = "N")]
     pub database_connections: u32,
     /// Seconds that running activities get to stop at shutdown
     #[arg(long, env = "SYNCMUX_GRACE_SECONDS", default_value_t = 10, value_name = "SECONDS")]

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use proto::v1::{
-    ForkRequest, ForkResult, Progress, RetireRequest, RetireResult, RollbackRequest, SwitchRequest, SwitchResult,
+    FollowRequest, ForkRequest, ForkResult, Progress, RetireRequest, RetireResult, RollbackRequest, SwitchRequest,
+    SwitchResult,
 };
 use temporalio_client::envconfig::LoadClientConfigProfileOptions;
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError, WorkflowStartError};
@@ -24,10 +25,11 @@ use temporalio_common::protos::temporal::api::operatorservice::v1::{
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQueueRequest;
 use workflows::domain::ErrorKind;
+use workflows::follow::FollowWorkflow;
 use workflows::fork::ForkWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
-use workflows::{fork_workflow_id, retire_workflow_id, search_attributes, switch_workflow_id};
+use workflows::{follow_workflow_id, fork_workflow_id, retire_workflow_id, search_attributes, switch_workflow_id};
 
 use crate::config::TemporalArgs;
 use crate::output::Failure;
@@ -88,6 +90,26 @@ pub async fn start_fork(
         .build();
     client
         .start_workflow(ForkWorkflow::run, argument(request)?, options)
+        .await
+        .map_err(|error| start_failure(error, &id))?;
+    Ok(client.get_workflow_handle(id))
+}
+
+/// Starts a follow. Its workflow id is the lock: a sync is followed once.
+///
+/// # Errors
+///
+/// `Conflict` when it is followed already, otherwise what Temporal says.
+pub async fn start_follow(
+    client: &Client,
+    task_queue: &str,
+    request: &FollowRequest,
+) -> Result<WorkflowHandle<Client, FollowWorkflow>, Failure> {
+    let id = follow_workflow_id(&request.sync_id);
+    let options =
+        WorkflowStartOptions::new(task_queue, &id).static_summary(format!("follow sync {}", request.sync_id)).build();
+    client
+        .start_workflow(FollowWorkflow::run, argument(request)?, options)
         .await
         .map_err(|error| start_failure(error, &id))?;
     Ok(client.get_workflow_handle(id))

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
-    CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
-    EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput,
-    MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RemovePointsInput,
-    RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult,
-    UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
-    VerifySlotInput,
+    AnnounceSwitchInput, BeginFollowInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput,
+    CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput,
+    Done, EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput,
+    MarkReadyInput, MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RecordFollowInput,
+    RemovePointsInput, RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult,
+    SwitchResult, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput,
+    VerifyDeltaInput, VerifyResult, VerifySlotInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -276,5 +276,32 @@ impl Activities {
         input: FollowedSlotsInput,
     ) -> Result<FollowedSlotsOutput, ActivityError> {
         step!(self, ctx, followed_slots, input)
+    }
+
+    #[activity(definition = markers::BeginFollow)]
+    pub async fn begin_follow(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: BeginFollowInput,
+    ) -> Result<Done, ActivityError> {
+        step!(self, ctx, begin_follow, input)
+    }
+
+    #[activity(definition = markers::VerifyDelta)]
+    pub async fn verify_delta(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: VerifyDeltaInput,
+    ) -> Result<VerifyResult, ActivityError> {
+        step!(self, ctx, verify_delta, input)
+    }
+
+    #[activity(definition = markers::RecordFollow)]
+    pub async fn record_follow(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: RecordFollowInput,
+    ) -> Result<Done, ActivityError> {
+        step!(self, ctx, record_follow, input)
     }
 }

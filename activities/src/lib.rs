@@ -38,6 +38,7 @@ mod search;
 pub mod sparse;
 mod steps;
 pub mod text;
+mod verification;
 
 pub use activities::Activities;
 pub use context::Settings;

@@ -1,9 +1,12 @@
 //! `syncmux list`
 
+use std::collections::HashMap;
+
+use activities::database::follow_state::{self, FollowState};
 use activities::database::{Database, Role, roles, slots};
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
-use proto::v1::{self, ListResult};
+use proto::v1::{self, FollowedSlot, Lag, ListResult};
 use workflows::domain::ErrorKind;
 
 use crate::config::{DatabaseArgs, TenantArgs};
@@ -12,7 +15,8 @@ use crate::output::{Failure, print_json, table};
 /// List the destinations of a sync with role, state and counts.
 ///
 /// Counts are what this product recorded; a slot that the platform built shows none. A deprecated slot is kept for a
-/// rollback until its reverse window ends.
+/// rollback until its reverse window ends. The lag is how many entities a followed slot was behind when it was last compared
+/// with the raw store, and how old the oldest change was.
 #[derive(Debug, Args)]
 pub(super) struct List {
     #[command(flatten)]
@@ -49,13 +53,55 @@ pub(crate) async fn destinations(
 ) -> Result<ListResult, Failure> {
     let generation = roles::generation(database, organization, sync).await?;
     let slots = slots::list(database, organization, sync).await?;
-    Ok(ListResult { sync_id: sync.to_string(), generation, slots: slots.into_iter().map(message).collect() })
+    let mut followed: HashMap<_, _> = follow_state::list(database, organization, sync).await?.into_iter().collect();
+    let slots = slots.into_iter().map(|slot| {
+        let followed = followed.remove(&slot.slot_id).map(|state| followed_message(slot.slot_id, state));
+        v1::Slot { followed, ..message(slot) }
+    });
+    Ok(ListResult { sync_id: sync.to_string(), generation, slots: slots.collect() })
+}
+
+fn followed_message(slot_id: uuid::Uuid, state: FollowState) -> FollowedSlot {
+    let millis = |time: Option<DateTime<Utc>>| time.map_or(0, |time| time.timestamp_millis().unsigned_abs());
+    let (since, error_kind, error_message) =
+        state.failing.map(|it| (Some(it.since), it.kind, it.message)).unwrap_or_default();
+    FollowedSlot {
+        slot_id: slot_id.to_string(),
+        lag: state.lag.map(|(entities, oldest_change_ms)| Lag { entities, oldest_change_ms }),
+        compared_at_ms: millis(state.compared_at),
+        caught_up_at_ms: millis(state.caught_up_at),
+        failing_since_ms: millis(since),
+        error_kind,
+        error_message,
+    }
+}
+
+/// How far a followed slot was behind when it was last compared with the raw store.
+pub(super) fn behind(slot: &v1::Slot) -> String {
+    let Some(followed) = &slot.followed else { return "-".to_owned() };
+    let lag = match followed.lag {
+        None => "unknown".to_owned(),
+        Some(Lag { entities, oldest_change_ms: 0 }) => entities.to_string(),
+        Some(Lag { entities, oldest_change_ms }) => format!("{entities}, {} s", oldest_change_ms.div_ceil(1000)),
+    };
+    if followed.failing_since_ms > 0 { format!("{lag} (failing)") } else { lag }
 }
 
 /// The destinations as a table.
 pub(crate) fn render(result: &ListResult) -> String {
-    let mut rows =
-        table(&["SLOT", "CONNECTION", "KIND", "ROLE", "STATE", "PROFILE", "ENTITIES", "POINTS", "DEAD", "KEPT UNTIL"]);
+    let mut rows = table(&[
+        "SLOT",
+        "CONNECTION",
+        "KIND",
+        "ROLE",
+        "STATE",
+        "PROFILE",
+        "ENTITIES",
+        "POINTS",
+        "DEAD",
+        "LAG",
+        "KEPT UNTIL",
+    ]);
     for slot in &result.slots {
         let built = slot.state() != v1::SlotState::Unspecified;
         let number = |count: u64| if built { count.to_string() } else { "-".to_owned() };
@@ -73,6 +119,7 @@ pub(crate) fn render(result: &ListResult) -> String {
             number(slot.entities),
             number(slot.points),
             number(slot.dead_letters),
+            behind(slot),
             kept(slot),
         ]);
     }
@@ -113,6 +160,7 @@ fn message(slot: slots::Slot) -> v1::Slot {
             .unwrap_or_default(),
         kept: slot.window.is_some_and(|window| window.is_open),
         retiring_operation_id: slot.retired_by.map(|id| id.to_string()).unwrap_or_default(),
+        followed: None,
     }
 }
 

@@ -3,6 +3,7 @@
 mod arf;
 mod demo;
 mod doctor;
+mod follow;
 mod fork;
 mod list;
 mod migrate;
@@ -28,8 +29,8 @@ use crate::telemetry::{self, LogFormat};
 
 /// Moves a sync from one vector destination to another without downtime and without losing an entity.
 ///
-/// A fork adds a shadow destination and fills it from the raw store; a switch promotes it; a rollback goes back; a retire
-/// removes what nobody wants any more. They are Temporal workflows that a worker runs, so they survive crashes and can be
+/// A fork adds a shadow destination and fills it from the raw store; a follow keeps it fresh; a switch promotes it; a
+/// rollback goes back; a retire removes what nobody wants any more. They are Temporal workflows that a worker runs, so they survive crashes and can be
 /// paused, resumed and cancelled from the Temporal UI.
 ///
 /// Exit codes: 0 done, 1 failed, 2 bad input, 3 not allowed, 4 not found, 5 conflict, 6 raw store not usable,
@@ -57,6 +58,7 @@ enum Command {
     Migrate(migrate::Migrate),
     Setup(setup::Setup),
     Fork(fork::Fork),
+    Follow(follow::Follow),
     Switch(switch::Switch),
     Rollback(rollback::Rollback),
     Retire(retire::Retire),
@@ -86,6 +88,7 @@ impl Cli {
                 Command::Migrate(command) => command.run().await,
                 Command::Setup(command) => command.run().await,
                 Command::Fork(command) => command.run().await,
+                Command::Follow(command) => command.run().await,
                 Command::Switch(command) => command.run().await,
                 Command::Rollback(command) => command.run().await,
                 Command::Retire(command) => command.run().await,

@@ -5,14 +5,15 @@ use activities::database::operations::{self, Operation};
 use clap::Args;
 use serde_json::json;
 
-use super::list::{destinations, parse_uuid};
+use super::follow::time;
+use super::list::{behind, destinations, parse_uuid};
 use crate::config::{DatabaseArgs, TenantArgs};
 use crate::output::{Failure, print_json, table};
 
 /// Show operations and where they are, newest first.
 ///
 /// Reads the records in the database, which say more than a workflow's history keeps: requester, outcome, reasons. Of one
-/// sync it also says which of its slots are kept for a rollback, and until when.
+/// sync it also says which of its slots are kept for a rollback, and until when, and how those stand that are followed.
 #[derive(Debug, Args)]
 pub(super) struct Status {
     #[command(flatten)]
@@ -62,6 +63,19 @@ impl Status {
             let listed = destinations(&database, organization, sync).await?;
             for slot in listed.slots.iter().filter(|slot| slot.kept) {
                 println!("slot {} is kept until {}", slot.slot_id, slot.kept_until);
+            }
+            for slot in &listed.slots {
+                let Some(followed) = &slot.followed else { continue };
+                println!(
+                    "slot {} has everything of {}; lag {}",
+                    slot.slot_id,
+                    time(followed.caught_up_at_ms),
+                    behind(slot)
+                );
+                if followed.failing_since_ms > 0 {
+                    let since = time(followed.failing_since_ms);
+                    println!("  failing since {since}: {}: {}", followed.error_kind, followed.error_message);
+                }
             }
         }
         if let (Some(_), [operation]) = (&self.operation, listed.as_slice()) {

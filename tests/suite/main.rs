@@ -7,6 +7,7 @@ mod connections;
 mod continuing;
 mod contracts;
 mod demo;
+mod following;
 mod imperfect_store;
 mod journey;
 mod operators;

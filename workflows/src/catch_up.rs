@@ -16,6 +16,7 @@ use crate::controls::{Controlled, set_phase};
 use crate::definitions::Steps;
 use crate::domain::ErrorKind;
 use crate::replay::{self, Plan, Tally, Worked};
+use crate::step::Patience;
 use crate::stop::Stop;
 use crate::{gate, progress, step};
 
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub rounds: u32,
     /// The slot was ready and stays so.
     pub follow: bool,
+    pub patience: Patience,
 }
 
 impl Settings {
@@ -69,6 +71,7 @@ impl Settings {
             small: options.catch_up_entities.unwrap_or(Self::DEFAULT_SMALL).into(),
             rounds,
             follow: false,
+            patience: Patience::Endless,
         })
     }
 }
@@ -160,7 +163,7 @@ pub(crate) async fn plan<W: Controlled>(
         0 => "freeze how the slot differs into segments".to_owned(),
         round => format!("round {round}: freeze what changed meanwhile into segments"),
     };
-    let made = ctx.execute_activity(Steps::plan_replay, input, step::long(summary)).await?;
+    let made = ctx.execute_activity(Steps::plan_replay, input, settings.patience.with(step::long(summary))).await?;
     state.plan.replace(plan_id, &made);
     state.listed = made.listed;
     if state.round == 0 {
@@ -185,7 +188,9 @@ pub(crate) async fn run<W: Controlled>(
     loop {
         set_phase(ctx, state.phase());
         let CatchUp { plan: present, tally, .. } = state;
-        if replay::run(ctx, slot, settings.batch_entities, present, tally).await? == Worked::UntilRollOver {
+        if replay::run(ctx, slot, settings.batch_entities, settings.patience, present, tally).await?
+            == Worked::UntilRollOver
+        {
             return Ok(Outcome::RollOver);
         }
         let closed = close(ctx, slot, settings, state).await?;
@@ -216,7 +221,7 @@ async fn close<W: Controlled>(
         plan_id: state.plan.plan_id.clone(),
         dead_letter_budget: settings.dead_letter_budget,
     };
-    let options = step::short("count the dead letters against the budget");
+    let options = settings.patience.with(step::short("count the dead letters against the budget"));
     let closed = ctx.execute_activity(Steps::close_replay, input, options).await?;
     state.add_gaps(&closed.gaps);
     Ok(closed)

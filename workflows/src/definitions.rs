@@ -9,13 +9,13 @@
 )]
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
-    CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
-    EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput,
-    MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RemovePointsInput,
-    RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult,
-    UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
-    VerifySlotInput,
+    AnnounceSwitchInput, BeginFollowInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput,
+    CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput,
+    Done, EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput,
+    MarkReadyInput, MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RecordFollowInput,
+    RemovePointsInput, RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult,
+    SwitchResult, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput,
+    VerifyDeltaInput, VerifyResult, VerifySlotInput,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
@@ -162,13 +162,32 @@ impl Steps {
     pub fn followed_slots(_: FollowedSlotsInput) -> Result<FollowedSlotsOutput, ActivityError> {
         unimplemented!()
     }
+
+    /// Validates a request to follow and opens the operation's record. Changes nothing else.
+    #[activity(name = "begin_follow")]
+    pub fn begin_follow(_: BeginFollowInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Compares exactly the entities that a finished plan changed, and the count of all points.
+    #[activity(name = "verify_delta")]
+    pub fn verify_delta(_: VerifyDeltaInput) -> Result<VerifyResult, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Records how a followed slot stands.
+    #[activity(name = "record_follow")]
+    pub fn record_follow(_: RecordFollowInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
 }
 
 /// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
 pub mod markers {
     pub use super::steps::{
-        AnnounceSwitch, BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan,
-        DropShadow, EndOperation, FinishDestination, FlipRoles, FollowedSlots, MarkReady, MarkRetiring, PlanReplay,
-        PrepareDestination, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifySlot,
+        AnnounceSwitch, BeginFollow, BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow,
+        DropPlan, DropShadow, EndOperation, FinishDestination, FlipRoles, FollowedSlots, MarkReady, MarkRetiring,
+        PlanReplay, PrepareDestination, RecordFollow, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring,
+        ValidateRawStore, VerifyDelta, VerifySlot,
     };
 }

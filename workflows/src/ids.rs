@@ -12,6 +12,12 @@ pub fn switch_workflow_id(sync_id: &str) -> String {
     format!("switch/{sync_id}")
 }
 
+/// Id of the workflow that keeps the slots of one sync caught up.
+#[must_use]
+pub fn follow_workflow_id(sync_id: &str) -> String {
+    format!("follow/{sync_id}")
+}
+
 /// Id of the workflow that removes one slot.
 #[must_use]
 pub fn retire_workflow_id(slot_id: &str) -> String {

@@ -9,6 +9,7 @@ use temporalio_workflow::{WaitConditionOptions, WorkflowCancellationToken, Workf
 
 use crate::controls::{Controlled, publish};
 use crate::definitions::Steps;
+use crate::step::Patience;
 use crate::stop::Stop;
 use crate::window::Window;
 use crate::{gate, progress, step};
@@ -103,6 +104,7 @@ pub(crate) async fn run<W: Controlled>(
     ctx: &WorkflowContext<W>,
     slot: &SlotRef,
     batch_entities: u32,
+    patience: Patience,
     plan: &mut Plan,
     tally: &mut Tally,
 ) -> Result<Worked, Stop> {
@@ -128,7 +130,7 @@ pub(crate) async fn run<W: Controlled>(
                 segment_no,
                 batch_entities,
             };
-            let mut options = step::long(format!("segment {} of {}", segment_no + 1, plan.segments));
+            let mut options = patience.with(step::long(format!("segment {} of {}", segment_no + 1, plan.segments)));
             options.cancellation_token = Some(scope.clone());
             window.push(segment_no, ctx.execute_activity(Steps::replay_segment, input, options));
             plan.next_segment += 1;

@@ -7,6 +7,30 @@ use temporalio_workflow::{ActivityCancellationType, ActivityOptions, WorkflowCan
 
 use crate::domain::ErrorKind;
 
+/// How long a step that heals by itself is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Until it heals: an outage of hours pauses a migration, it does not end it.
+    Endless,
+    /// A few times: whoever asked has other things to do meanwhile, and asks again later.
+    Short,
+}
+
+/// Attempts of a step with short patience: some ten seconds, beside what the attempts themselves take.
+const SHORT_ATTEMPTS: u32 = 5;
+
+impl Patience {
+    /// The same step, tried as long as this says.
+    pub(crate) fn with(self, mut options: ActivityOptions) -> ActivityOptions {
+        if self == Self::Short
+            && let Some(policy) = options.retry_policy.as_mut()
+        {
+            policy.set_maximum_attempts(SHORT_ATTEMPTS);
+        }
+        options
+    }
+}
+
 /// A few statements against Postgres.
 pub(crate) fn short(summary: &str) -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(Duration::from_secs(60))

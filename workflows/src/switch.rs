@@ -31,7 +31,7 @@ use crate::domain::ErrorKind;
 use crate::gate::{self, Pausable};
 use crate::input::decode;
 use crate::stop::Stop;
-use crate::{search_attributes, step};
+use crate::{follow, search_attributes, step};
 
 type Context = WorkflowContext<SwitchWorkflow>;
 
@@ -105,6 +105,7 @@ async fn travel(ctx: &Context) -> Result<SwitchResult, Stop> {
                 announce(ctx, &request, &mut result).await;
             }
             close_record(ctx, &request, &operation_id, Ok(&result)).await?;
+            follow::keep(ctx, &request.organization_id, &request.sync_id).await;
             set_phase(ctx, "done");
             Ok(result)
         }

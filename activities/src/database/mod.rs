@@ -7,7 +7,8 @@
 //! * of the platform's tables only `sync_connection` is ever written: its role, and rows of slots that we made;
 //! * whatever changes roles or slots of a sync first locks that sync's row of `sync_state`, so such changes come one
 //!   after the other;
-//! * each function may be repeated with the same input and then changes nothing new.
+//! * each function may be repeated with the same input and then changes nothing new;
+//! * whoever writes a batch to a destination and whoever makes a plan exclude each other ([`batch_hold`]).
 //!
 //! SQL is static text with every table under its schema. Errors are classified in [`classify()`](classify::classify), once.
 //!
@@ -15,12 +16,15 @@
 //! (the flip), [`retire`] (a slot's end).
 
 pub mod active_destination;
+pub mod batch_hold;
 mod binary_copy;
 pub mod classify;
 mod completeness;
 mod connect;
 pub mod dead_letters;
 pub mod donors;
+pub mod doubts;
+pub mod follow_state;
 pub(crate) mod idle_connection;
 pub mod ledger;
 mod migrate;

@@ -28,6 +28,8 @@ text_enum! {
         Verify = "verify",
         /// Remove a slot.
         Retire = "retire",
+        /// Keep every slot that is not active caught up.
+        Follow = "follow",
     }
 }
 

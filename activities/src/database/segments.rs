@@ -10,11 +10,12 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::batch_hold::Attempt;
 use super::classify::During;
 use super::dead_letters::{self, NewDeadLetter};
 use super::ledger::{self, LedgerChanges, LedgerEntry};
 use super::segment_entries::{self, PlannedChange};
-use super::{Database, SlotScope};
+use super::{Database, SlotScope, plans};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A segment and how far it is.
@@ -145,7 +146,7 @@ impl SegmentRow {
 /// `claim` is an id that no other attempt has.
 ///
 /// # Errors
-/// `NotFound` when the slot's current plan has no such segment.
+/// `NotFound` when the plan has no such segment; `Conflict` when the plan is not the slot's any more.
 pub async fn claim(
     database: &Database,
     scope: &SlotScope,
@@ -173,13 +174,16 @@ pub async fn claim(
     .fetch_optional(database.pool())
     .await
     .during("claiming the segment")?;
-    row.ok_or_else(|| not_found(plan_id, segment_no))?.decode()
+    match row {
+        Some(row) => row.decode(),
+        None => Err(missing(database, scope, plan_id, Some(segment_no)).await),
+    }
 }
 
 /// Reads a segment with its cursor.
 ///
 /// # Errors
-/// `NotFound` when the slot's current plan has no such segment.
+/// `NotFound` when the plan has no such segment; `Conflict` when the plan is not the slot's any more.
 pub async fn read(database: &Database, scope: &SlotScope, plan_id: Uuid, segment_no: u32) -> Result<Segment> {
     let row: Option<SegmentRow> = sqlx::query_as(
         "SELECT segment.entries, segment.entry_count, segment.next_index, segment.claim, segment.entities,
@@ -199,23 +203,19 @@ pub async fn read(database: &Database, scope: &SlotScope, plan_id: Uuid, segment
     .fetch_optional(database.pool())
     .await
     .during("reading the segment")?;
-    row.ok_or_else(|| not_found(plan_id, segment_no))?.decode()
+    match row {
+        Some(row) => row.decode(),
+        None => Err(missing(database, scope, plan_id, Some(segment_no)).await),
+    }
 }
 
-/// Notes the entities whose points are about to be written, until the batch is recorded: an attempt that dies in between
-/// leaves their ids to the next one.
+/// Notes the entities whose points are about to be written or removed, until the batch is recorded: an attempt that dies in
+/// between leaves their ids to the next one.
 ///
 /// # Errors
-/// `NotFound` when the slot's current plan has no such segment; `Unavailable` when another attempt has claimed the segment
-/// since.
-pub async fn announce(
-    database: &Database,
-    scope: &SlotScope,
-    plan_id: Uuid,
-    segment_no: u32,
-    claim: Uuid,
-    entity_ids: &[&str],
-) -> Result<()> {
+/// `Conflict` when the plan is not the slot's any more; `Unavailable` when another attempt has claimed the segment since.
+pub async fn announce(database: &Database, attempt: &Attempt, entity_ids: &[&str]) -> Result<()> {
+    let Attempt { scope, plan_id, segment_no, claim } = *attempt;
     let noted = sqlx::query(
         "UPDATE sync_multiplexer.segment
          SET in_hand = ARRAY(SELECT DISTINCT unnest(segment.in_hand || $7::bytea[]))
@@ -239,25 +239,50 @@ pub async fn announce(
         return Ok(());
     }
     let mut connection = database.pool().acquire().await.during("announcing a batch")?;
-    lock(&mut connection, scope, plan_id, segment_no).await?;
+    require_claim(&mut connection, attempt).await?;
+    // Nobody gives a claim back.
     Err(taken_over(plan_id, segment_no))
+}
+
+/// Makes sure that the attempt may still write: its plan is the slot's, and nobody claimed the segment since.
+pub(super) async fn require_claim(connection: &mut PgConnection, attempt: &Attempt) -> Result<()> {
+    let Attempt { scope, plan_id, segment_no, claim } = *attempt;
+    let held: Option<Option<Uuid>> = sqlx::query_scalar(
+        "SELECT segment.claim
+         FROM sync_multiplexer.segment
+         JOIN sync_multiplexer.plan USING (plan_id, organization_id)
+         WHERE plan_id = $1 AND segment.segment_no = $2
+           AND plan.slot_id = $3 AND plan.sync_id = $4 AND organization_id = $5",
+    )
+    .bind(plan_id)
+    .bind(i64::from(segment_no))
+    .bind(scope.slot_id)
+    .bind(scope.sync_id)
+    .bind(scope.organization_id)
+    .fetch_optional(&mut *connection)
+    .await
+    .during("looking at the segment")?;
+    match held {
+        None => Err(explain_missing(connection, &scope, plan_id, Some(segment_no)).await),
+        Some(held) if held == Some(claim) => Ok(()),
+        Some(_) => Err(taken_over(plan_id, segment_no)),
+    }
 }
 
 fn taken_over(plan_id: Uuid, segment_no: u32) -> Error {
     Error::new(ErrorKind::Unavailable, format!("another attempt took over segment {segment_no} of plan {plan_id}"))
 }
 
-/// Records a batch that the destination acknowledged and moves the cursor over it, in one transaction.
+/// Records a batch that the destination acknowledged and moves the cursor over it, for the rest of the transaction.
 ///
 /// `claim` is what the caller [claimed](claim) the segment with; `None` for a segment that nobody claimed.
 ///
 /// # Errors
-/// `NotFound` when the slot's current plan has no such segment; `Unavailable` when another attempt has claimed the segment
-/// since: this one ends, and should it be the one that counts, its retry claims the segment again; `Conflict` when the
-/// cursor is not at `from_index`; `Internal` when the record does not account for every entry. After any of them nothing
-/// was recorded.
-pub async fn checkpoint(
-    database: &Database,
+/// `Conflict` when the plan is not the slot's any more; `Unavailable` when another attempt has claimed the segment since: this
+/// one ends, and should it be the one that counts, its retry claims the segment again; `Conflict` when the cursor is not at
+/// `from_index`; `Internal` when the record does not account for every entry. After any of them nothing was recorded.
+pub(super) async fn write_down(
+    transaction: &mut PgConnection,
     scope: &SlotScope,
     plan_id: Uuid,
     segment_no: u32,
@@ -265,9 +290,7 @@ pub async fn checkpoint(
     from_index: u32,
     batch: &BatchRecord,
 ) -> Result<()> {
-    const DOING: &str = "recording the batch";
-    let mut transaction = database.pool().begin().await.during(DOING)?;
-    let cursor = lock(&mut transaction, scope, plan_id, segment_no).await?;
+    let cursor = lock(transaction, scope, plan_id, segment_no).await?;
     if cursor.claim != claim {
         return Err(taken_over(plan_id, segment_no));
     }
@@ -281,17 +304,35 @@ pub async fn checkpoint(
         ));
     }
     account(&cursor, batch)?;
-    ledger::apply(&mut transaction, scope, changes(batch)).await?;
-    dead_letters::forget(&mut transaction, scope, batch).await?;
-    dead_letters::upsert(&mut transaction, scope, &batch.dead_letters).await?;
-    advance(&mut transaction, plan_id, segment_no, batch).await?;
-    transaction.commit().await.during(DOING)
+    ledger::apply(transaction, scope, changes(batch)).await?;
+    dead_letters::forget(transaction, scope, batch).await?;
+    dead_letters::upsert(transaction, scope, &batch.dead_letters).await?;
+    advance(transaction, plan_id, segment_no, batch).await
+}
+
+/// Records a batch that was never written anywhere.
+///
+/// # Errors
+/// Those of [`write_down`].
+#[cfg(test)]
+pub(crate) async fn checkpoint(
+    database: &Database,
+    scope: &SlotScope,
+    plan_id: Uuid,
+    segment_no: u32,
+    claim: Option<Uuid>,
+    from_index: u32,
+    batch: &BatchRecord,
+) -> Result<()> {
+    let mut transaction = database.pool().begin().await.during("recording the batch")?;
+    write_down(&mut transaction, scope, plan_id, segment_no, claim, from_index, batch).await?;
+    transaction.commit().await.during("recording the batch")
 }
 
 /// How far the plan is. Cheap: reads the plan's segments, some hundreds of small rows.
 ///
 /// # Errors
-/// `NotFound` when it is not the slot's current plan.
+/// `Conflict` when it is not the slot's current plan.
 pub async fn totals(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Result<Totals> {
     #[derive(sqlx::FromRow)]
     struct Row {
@@ -340,7 +381,7 @@ pub async fn totals(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Re
     .fetch_optional(database.pool())
     .await
     .during("adding up the segments")?;
-    let row = row.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("plan {plan_id} does not exist")))?;
+    let Some(row) = row else { return Err(missing(database, scope, plan_id, None).await) };
     Ok(Totals {
         segments: row.segments,
         segments_done: row.segments_done,
@@ -354,7 +395,7 @@ pub async fn totals(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Re
 
 /// Locks the segment against other attempts, until the end of the transaction.
 async fn lock(connection: &mut PgConnection, scope: &SlotScope, plan_id: Uuid, segment_no: u32) -> Result<Cursor> {
-    sqlx::query_as(
+    let cursor: Option<Cursor> = sqlx::query_as(
         "SELECT segment.entry_count, segment.next_index, segment.claim
          FROM sync_multiplexer.segment
          JOIN sync_multiplexer.plan USING (plan_id, organization_id)
@@ -367,10 +408,13 @@ async fn lock(connection: &mut PgConnection, scope: &SlotScope, plan_id: Uuid, s
     .bind(scope.slot_id)
     .bind(scope.sync_id)
     .bind(scope.organization_id)
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await
-    .during("locking the segment")?
-    .ok_or_else(|| not_found(plan_id, segment_no))
+    .during("locking the segment")?;
+    match cursor {
+        Some(cursor) => Ok(cursor),
+        None => Err(explain_missing(connection, scope, plan_id, Some(segment_no)).await),
+    }
 }
 
 /// What a batch changes in the ledger. What was written counts even if something else made it forgotten.
@@ -451,6 +495,37 @@ fn storable_gaps(gaps: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     storable
 }
 
-fn not_found(plan_id: Uuid, segment_no: u32) -> Error {
-    Error::new(ErrorKind::NotFound, format!("segment {segment_no} of plan {plan_id} does not exist"))
+async fn missing(database: &Database, scope: &SlotScope, plan_id: Uuid, segment_no: Option<u32>) -> Error {
+    match database.pool().acquire().await.during("looking for the plan") {
+        Ok(mut connection) => explain_missing(&mut connection, scope, plan_id, segment_no).await,
+        Err(error) => error,
+    }
+}
+
+/// Why a plan, or a segment of it, was not found: the slot is not the caller's, the plan was replaced, or it has no such
+/// segment.
+async fn explain_missing(
+    connection: &mut PgConnection,
+    scope: &SlotScope,
+    plan_id: Uuid,
+    segment_no: Option<u32>,
+) -> Error {
+    if let Err(error) = scope.require(&mut *connection).await {
+        return error;
+    }
+    match plans::current(connection, scope).await {
+        Err(error) => error,
+        Ok(Some(current)) if current == plan_id => Error::new(
+            ErrorKind::NotFound,
+            format!("segment {} of plan {plan_id} does not exist", segment_no.unwrap_or_default()),
+        ),
+        Ok(_) => Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "plan {plan_id} is not the current plan of slot {}: it was replaced by a newer one, or removed. Whoever made \
+                 the newer one carries on",
+                scope.slot_id
+            ),
+        ),
+    }
 }

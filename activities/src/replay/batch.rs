@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::donors::Donors;
-use super::hand::Hand;
 use super::preparation::{Object, Outcome, Preparation, Prepared, PreparedChunk, dead_letter};
 use super::slot::{Feed, OpenSlot};
 use super::vectors::{self, Wanted};
@@ -36,13 +35,30 @@ pub(crate) struct Carrier<'a> {
     /// Short name of the original source, which texts and payloads name.
     source_name: Arc<str>,
     donors: Donors,
-    hand: Option<Hand>,
 }
 
 /// What reading gave: an entity with its file, or an outcome already.
 enum Read {
     Entity(ListedObject, Box<Entity>, Option<Bytes>),
     Nothing(Outcome),
+}
+
+/// A batch that only needs to be written: what it becomes is made, and nothing has been changed yet.
+pub(crate) struct Ready {
+    /// Objects that are gone, with their entities.
+    pub(super) gone: BTreeMap<String, String>,
+    ledger: Ledger,
+    sources: Vec<ListedObject>,
+    documents: Vec<EntityDocument>,
+}
+
+impl Ready {
+    /// Every entity whose points writing it changes.
+    pub(crate) fn entities(&self) -> Vec<&str> {
+        let textless = self.ledger.record.accepted.iter().map(|entry| &entry.entity_id);
+        let written = self.documents.iter().map(|document| &document.entity.0);
+        self.gone.values().chain(textless).chain(written).map(String::as_str).collect()
+    }
 }
 
 /// An entity as the pipeline would write it, without its vectors; for comparison.
@@ -66,17 +82,12 @@ impl<'a> Carrier<'a> {
                 "neither the raw store's manifest nor the platform names the source, which is part of every text",
             )
         })?;
-        Ok(Self { slot, store, source_name: name.into(), donors: Donors::default(), hand: None })
+        Ok(Self { slot, store, source_name: name.into(), donors: Donors::default() })
     }
 
     /// Copies vectors that `donors` have instead of embedding.
     pub(crate) fn reusing(self, donors: Donors) -> Self {
         Self { donors, ..self }
-    }
-
-    /// Announces what is about to be written in `hand`.
-    pub(crate) fn announcing(self, hand: Hand) -> Self {
-        Self { hand: Some(hand), ..self }
     }
 
     /// What the object should have become; `None` when it has changed since, is gone or cannot be read.
@@ -101,20 +112,19 @@ impl<'a> Carrier<'a> {
         })
     }
 
-    /// Reads, prepares, fills in vectors and writes `objects`; `next_index` is where the cursor goes afterwards.
+    /// Reads, prepares and fills in vectors of `objects`. Takes as long as reading and embedding do, and changes nothing.
     ///
     /// # Errors
     ///
-    /// A failure of the store, the embedder or the destination as a whole; nothing is recorded then, and carrying the
-    /// batch again is safe. What is wrong with single objects is in the record instead.
-    pub(crate) async fn carry(&mut self, objects: &[ListedObject], next_index: u32) -> Result<BatchRecord> {
+    /// A failure of the store or the embedder as a whole. What is wrong with single objects is in the record instead.
+    pub(super) async fn ready(&mut self, objects: &[ListedObject], gone: BTreeMap<String, String>) -> Result<Ready> {
         let outcomes: Vec<Outcome> = stream::iter(objects.to_vec())
             .map(|listed| self.prepare(listed))
             .buffered(READS_IN_FLIGHT)
             .try_collect()
             .await?;
 
-        let mut ledger = Ledger { record: BatchRecord { next_index, ..BatchRecord::default() } };
+        let mut ledger = Ledger { record: BatchRecord::default() };
         let mut prepared = Vec::new();
         for Outcome { listed, object, gaps } in outcomes {
             for gap in gaps {
@@ -127,10 +137,28 @@ impl<'a> Carrier<'a> {
                 Object::Vanished => ledger.record.vanished += 1,
             }
         }
-        self.clear_textless(&ledger.record).await?;
         let (sources, documents) = self.fill(prepared, &mut ledger).await?;
+        Ok(Ready { gone, ledger, sources, documents })
+    }
+
+    /// Writes what is ready; `next_index` is where the cursor goes afterwards.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the destination as a whole; nothing is recorded then, and carrying the batch again is safe.
+    pub(super) async fn write_ready(&self, ready: Ready, next_index: u32) -> Result<BatchRecord> {
+        let Ready { mut ledger, sources, documents, .. } = ready;
+        ledger.record.next_index = next_index;
+        self.clear_textless(&ledger.record).await?;
         self.write(sources, &documents, &mut ledger).await?;
         Ok(ledger.record)
+    }
+
+    /// Carries objects into a slot that nobody else knows.
+    #[cfg(test)]
+    pub(super) async fn carry(&mut self, objects: &[ListedObject], next_index: u32) -> Result<BatchRecord> {
+        let ready = self.ready(objects, BTreeMap::new()).await?;
+        self.write_ready(ready, next_index).await
     }
 
     /// Removes what an earlier version of entities without text left in the destination: nothing will be written over it.
@@ -289,9 +317,6 @@ impl<'a> Carrier<'a> {
     async fn write(&self, sources: Vec<ListedObject>, documents: &[EntityDocument], ledger: &mut Ledger) -> Result<()> {
         if documents.is_empty() {
             return Ok(());
-        }
-        if let Some(hand) = &self.hand {
-            hand.announce(&documents.iter().map(|document| document.entity.0.as_str()).collect::<Vec<_>>()).await?;
         }
         let outcome = self.slot.destination.upsert(documents).await?;
         let accepted: BTreeMap<_, _> = outcome.accepted.into_iter().collect();

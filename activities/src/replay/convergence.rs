@@ -20,6 +20,7 @@ use super::hand::Hand;
 use super::shelf::{Echo, Shelf};
 use super::slot::{Feed, OpenSlot};
 use crate::chunking::{Chunker, ChunkerSettings};
+use crate::database::batch_hold::Attempt;
 use crate::database::ledger::{self, ContentDigest};
 use crate::database::plans::{self, PlanOptions, PlanSummary};
 use crate::database::tests::world::World;
@@ -180,8 +181,8 @@ impl Follower<'_> {
             loop {
                 let claim = Uuid::new_v4();
                 let segment = segments::claim(database, &scope, plan_id, segment_no, claim).await.unwrap();
-                let hand = Hand { database: database.clone(), scope, plan_id, segment_no, claim };
-                let mut carrier = Carrier::new(&self.slot, store.open()).await.unwrap().announcing(hand);
+                let hand = Hand { database: database.clone(), attempt: Attempt { scope, plan_id, segment_no, claim } };
+                let mut carrier = Carrier::new(&self.slot, store.open()).await.unwrap();
                 let mut in_hand = segment.in_hand.as_slice();
                 let mut next_index = segment.next_index;
                 let mut died = false;
@@ -189,14 +190,15 @@ impl Follower<'_> {
                     between();
                     let from_index = next_index;
                     next_index += u32::try_from(batch.len()).unwrap();
-                    let record = carrier.apply(database, batch, next_index, in_hand).await.unwrap();
+                    let ready = carrier.prepare_batch(batch).await.unwrap();
+                    hand.announce(&ready.entities()).await.unwrap();
+                    let mut hold = hand.hold().await.unwrap();
+                    let record = hold.keep(carrier.land(database, ready, next_index, in_hand)).await.unwrap();
                     died = crashes.as_mut().is_some_and(|random| random.u8(0..6) == 0);
                     if died {
                         break;
                     }
-                    segments::checkpoint(database, &scope, plan_id, segment_no, Some(claim), from_index, &record)
-                        .await
-                        .unwrap();
+                    hold.record(from_index, &record).await.unwrap();
                     in_hand = &[];
                 }
                 if !died {

@@ -2,8 +2,9 @@
 //!
 //! `slot` opens everything one slot needs; `entity_text` makes the text of one entity, `preparation` its document without
 //! vectors; `vectors` fills those in, with what `donors` have; `batch` carries a batch through and accounts for every
-//! object in it, after `hand` noted what is about to be written; `removal` takes out what the raw store no longer has. Invariant: each object of a batch ends as written,
-//! as textless, as a dead letter, as vanished, or as deleted; there is no other way out.
+//! object in it, after `hand` noted what is about to be written and took the right to; `removal` takes out what the raw store no
+//! longer has. Invariant: each object of a batch ends as written, as textless, as a dead letter, as vanished, or as deleted;
+//! there is no other way out.
 
 mod batch;
 #[cfg(test)]

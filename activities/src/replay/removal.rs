@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::batch::{Carrier, READS_IN_FLIGHT};
+use super::batch::{Carrier, READS_IN_FLIGHT, Ready};
 use crate::database::ledger::{self, ContentDigest, LedgerEntry};
 use crate::database::segments::BatchRecord;
 use crate::database::{Database, PlannedChange};
@@ -25,19 +25,12 @@ struct Removal {
 }
 
 impl Carrier<'_> {
-    /// Does what a plan wants done about objects; `next_index` is where the cursor goes afterwards. `in_hand` are entities that
-    /// an attempt before this one may have written and has not recorded.
+    /// Makes everything that the destination is to be given for `changes`, and changes nothing yet.
     ///
     /// # Errors
     ///
-    /// Those of [`Carrier::carry`]; nothing is recorded then, and doing it again is safe.
-    pub(crate) async fn apply(
-        &mut self,
-        database: &Database,
-        changes: &[PlannedChange],
-        next_index: u32,
-        in_hand: &[String],
-    ) -> Result<BatchRecord> {
+    /// Those of the store and the embedder.
+    pub(crate) async fn prepare_batch(&mut self, changes: &[PlannedChange]) -> Result<Ready> {
         let (mut writes, mut gone) = (Vec::new(), BTreeMap::new());
         for (change, is_there) in self.look(changes).await? {
             match change {
@@ -50,9 +43,28 @@ impl Carrier<'_> {
                 }
             }
         }
+        self.ready(&writes, gone).await
+    }
+
+    /// Does what is ready; `next_index` is where the cursor goes afterwards. `in_hand` are entities that an attempt before this
+    /// one may have written or removed and has not recorded.
+    ///
+    /// Whoever calls this holds the [right](crate::database::batch_hold::BatchHold) to write the batch, and has announced its
+    /// entities.
+    ///
+    /// # Errors
+    ///
+    /// Those of the destination; nothing is recorded then, and doing it again is safe.
+    pub(crate) async fn land(
+        &self,
+        database: &Database,
+        mut ready: Ready,
+        next_index: u32,
+        in_hand: &[String],
+    ) -> Result<BatchRecord> {
         // First, so that nothing that was just written goes with what was there before.
-        let Removal { deleted, forgotten } = self.remove(database, gone).await?;
-        let record = self.carry(&writes, next_index).await?;
+        let Removal { deleted, forgotten } = self.remove(database, std::mem::take(&mut ready.gone)).await?;
+        let record = self.write_ready(ready, next_index).await?;
         let superseded = self.superseded(database, &record).await?;
         let abandoned = self.abandon(database, &record, in_hand).await?;
         Ok(BatchRecord { deleted, forgotten: [forgotten, superseded, abandoned].concat(), ..record })
@@ -70,8 +82,8 @@ impl Carrier<'_> {
         Ok(others.into_iter().map(|other| other.object_key).collect())
     }
 
-    /// Deletes what an attempt wrote that ended before it was recorded, and whose objects are gone or broken now. Answers the
-    /// keys of what the ledger has of them: an earlier version, which was written over.
+    /// Deletes what an attempt had in hand that ended before it was recorded, and whose objects are gone or broken now. Answers
+    /// the keys of what the ledger has of them: an earlier version, which was written over or removed.
     async fn abandon(&self, database: &Database, record: &BatchRecord, in_hand: &[String]) -> Result<Vec<String>> {
         let recorded: HashSet<&str> = record.accepted.iter().map(|entry| entry.entity_id.as_str()).collect();
         let abandoned: HashSet<&str> = in_hand.iter().map(String::as_str).filter(|id| !recorded.contains(id)).collect();

@@ -1,6 +1,7 @@
 //! The steps of the journeys, one activity per file. Each may run twice and then changes nothing the second time.
 
 pub(crate) mod announce_switch;
+pub(crate) mod begin_follow;
 pub(crate) mod begin_fork;
 pub(crate) mod check_retire;
 pub(crate) mod check_switch;
@@ -19,6 +20,7 @@ mod phase;
 mod place;
 pub(crate) mod plan_replay;
 pub(crate) mod prepare_destination;
+pub(crate) mod record_follow;
 pub(crate) mod remove_points;
 pub(crate) mod remove_slot;
 pub(crate) mod replay_segment;
@@ -26,4 +28,5 @@ mod retire_request;
 mod switch_request;
 pub(crate) mod unmark_retiring;
 pub(crate) mod validate_raw_store;
+pub(crate) mod verify_delta;
 pub(crate) mod verify_slot;

@@ -6,15 +6,33 @@ use proto::v1::{Lag, PlanReplayInput, PlanReplayOutput};
 use super::phase;
 use crate::context::Context;
 use crate::database::plans::{self, PlanOptions};
-use crate::database::slots;
-use crate::error::Result;
+use crate::database::{SlotScope, slots};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
+
+/// A slot that somebody builds, promotes or removes is not the follower's any more.
+async fn require_followed(context: &Context, scope: &SlotScope) -> Result<()> {
+    if slots::get(&context.database, scope).await?.is_followed() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Conflict,
+        format!(
+            "slot {} is not followed now: it is active, being built or retired, or its reverse window is over; see \
+             `syncmux list`",
+            scope.slot_id
+        ),
+    ))
+}
 
 pub(crate) async fn run(context: &Context, input: PlanReplayInput) -> Result<PlanReplayOutput> {
     let scope = ids::scope(input.slot.as_ref())?;
     let (planning, replaying) = if input.catch_up { ("catch-up", "catch-up") } else { ("plan", "replay") };
     phase::enter(context, input.slot.as_ref(), planning).await?;
     let plan_id = ids::uuid("plan_id", &input.plan_id)?;
+    if input.follow {
+        require_followed(context, &scope).await?;
+    }
     let options = PlanOptions {
         segment_entities: (input.segment_entities > 0).then_some(input.segment_entities),
         max_drop_percent: input.max_drop_percent.unwrap_or(PlanOptions::DEFAULT_MAX_DROP_PERCENT),

@@ -7,7 +7,7 @@ use proto::v1::{RemovePointsInput, RemovePointsOutput};
 
 use super::{phase, place};
 use crate::context::Context;
-use crate::database::{retire, slots};
+use crate::database::{plans, retire, slots};
 use crate::error::{ErrorKind, Result};
 use crate::ids;
 use crate::replay::OpenSlot;
@@ -29,6 +29,9 @@ pub(crate) async fn run(context: &Context, input: RemovePointsInput) -> Result<R
         counted => counted?,
     };
     retire::begin_clearing(&context.database, &scope, operation_id, points).await?;
+    // What a follower was about to write would stay behind. No plan is made of a marked slot, and without one no batch is
+    // written.
+    plans::drop_plan(&context.database, &scope).await?;
     let removed = destination.clear().await?;
     let noted = retire::note_cleared(&context.database, &scope, operation_id, removed).await?;
     tracing::info!(slot_id = %scope.slot_id, points = noted.points, "retire: the points are gone");

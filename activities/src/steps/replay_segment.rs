@@ -2,12 +2,17 @@
 //!
 //! The cursor of record is the segment's row in Postgres, moved in the transaction that records what the destination
 //! acknowledged. So an attempt that dies costs the batch it was in, and nothing else. An attempt that is taken for dead and
-//! is not, after an outage of Temporal for instance, loses its claim on the segment to the next one and ends.
+//! is not, after an outage of Temporal for instance, loses its claim on the segment to the next one and ends; one whose plan
+//! was replaced answers `Conflict`.
+//!
+//! A batch is made first and written then. Only writing it excludes plans ([`batch_hold`](crate::database::batch_hold)), so
+//! that a plan need not wait for an embedder.
 
 use proto::v1::{ReplaySegmentInput, ReplaySegmentOutput};
 use uuid::Uuid;
 
 use crate::context::Context;
+use crate::database::batch_hold::Attempt;
 use crate::database::{PlannedChange, segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
@@ -28,9 +33,9 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
 
     let claim = Uuid::new_v4();
     let segment = segments::claim(&context.database, &slot.scope, plan_id, input.segment_no, claim).await?;
-    let hand =
-        Hand { database: context.database.clone(), scope: slot.scope, plan_id, segment_no: input.segment_no, claim };
-    let mut carrier = Carrier::new(&slot, store).await?.reusing(donors).announcing(hand);
+    let attempt = Attempt { scope: slot.scope, plan_id, segment_no: input.segment_no, claim };
+    let hand = Hand { database: context.database.clone(), attempt };
+    let mut carrier = Carrier::new(&slot, store).await?.reusing(donors);
     let mut in_hand = segment.in_hand.as_slice();
     let mut next_index = segment.next_index;
     let mut rest = segment.entries.get(next_index as usize..).unwrap_or_default();
@@ -39,17 +44,11 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
         let from_index = next_index;
         next_index += u32::try_from(batch.len())
             .map_err(|_| Error::new(ErrorKind::Internal, "a batch is longer than a segment can be"))?;
-        let record = carrier.apply(&context.database, batch, next_index, in_hand).await?;
-        segments::checkpoint(
-            &context.database,
-            &slot.scope,
-            plan_id,
-            input.segment_no,
-            Some(claim),
-            from_index,
-            &record,
-        )
-        .await?;
+        let ready = carrier.prepare_batch(batch).await?;
+        hand.announce(&ready.entities()).await?;
+        let mut hold = hand.hold().await?;
+        let record = hold.keep(carrier.land(&context.database, ready, next_index, in_hand)).await?;
+        hold.record(from_index, &record).await?;
         rest = after;
         in_hand = &[];
     }

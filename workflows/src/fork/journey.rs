@@ -17,7 +17,7 @@ use crate::definitions::Steps;
 use crate::domain::ErrorKind;
 use crate::stop::Stop;
 use crate::undo::{Leftover, Undo, unwind};
-use crate::{gate, operator, progress, search_attributes, step};
+use crate::{follow, gate, operator, progress, search_attributes, step};
 
 type Context = WorkflowContext<ForkWorkflow>;
 
@@ -282,6 +282,9 @@ async fn complete(ctx: &Context, slot: &SlotRef, result: ForkResult) -> Result<F
     let handlers = ctx.clone();
     // A handler that still runs would be cut off by the end of the workflow; a cancellation need not wait for it.
     let _ = ctx.wait_condition(move |_| handlers.all_handlers_finished()).await;
+    if result.state == "ready" {
+        follow::keep(ctx, &slot.organization_id, &slot.sync_id).await;
+    }
     set_phase(ctx, "done");
     Ok(result)
 }

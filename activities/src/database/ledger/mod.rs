@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 pub(super) use apply::apply;
 pub use digest::{ContentDigest, TokenDigest};
 pub(super) use read::LedgerCursor;
-pub use read::{sample, stream, stream_by_entity, totals, with_entities};
+pub use read::{of_objects, sample, stream, stream_by_entity, totals, with_entities};
 
 /// One object a slot was given.
 #[derive(Debug, Clone, PartialEq, Eq)]

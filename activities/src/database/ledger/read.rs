@@ -144,6 +144,23 @@ async fn sum(connection: &mut PgConnection, scope: &SlotScope) -> Result<LedgerT
     .during("adding up the ledger")
 }
 
+/// What the slot was given of these objects, in no order; of those it was given nothing of, nothing.
+///
+/// # Errors
+/// `NotFound` for a slot this product did not build.
+pub async fn of_objects(database: &Database, scope: &SlotScope, keys: &[&str]) -> Result<Vec<LedgerEntry>> {
+    let mut connection = database.pool().acquire().await.during(DOING)?;
+    scope.require(&mut connection).await?;
+    let wanted: HashSet<&str> = keys.iter().copied().collect();
+    let mut found = Vec::new();
+    for first_key in covering(&mut connection, scope, keys).await? {
+        for page in fetch(&mut connection, scope, &[&first_key]).await? {
+            found.extend(page.entries.into_iter().filter(|entry| wanted.contains(entry.object_key.as_str())));
+        }
+    }
+    Ok(found)
+}
+
 /// Entries that carry one of these entities, those of the objects `except` left out.
 ///
 /// Two objects carry the same entity only if one of them is not named after it, so what is looked at are the pages with such

@@ -2,7 +2,7 @@
 //! time. What differs is staged again, so that memory grows with neither.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use sqlx::PgConnection;
 
@@ -22,7 +22,8 @@ const FLUSH_ROWS: usize = 2000;
 const SAMPLE: usize = 20;
 
 /// How the slot differs from the listing. What is to be written is in `pg_temp.pending (object_key, size, token,
-/// modified_ms)`, what vanished in `pg_temp.vanished (object_key, entity_id)`, for the rest of the transaction.
+/// modified_ms)`, what vanished in `pg_temp.vanished (object_key, entity_id, in_doubt)`, for the rest of
+/// the transaction.
 #[derive(Debug, Default)]
 pub(super) struct Difference {
     pub(super) listed: u64,
@@ -39,6 +40,10 @@ pub(super) struct Difference {
     /// Of those, known to the platform all the same, and no longer in `pg_temp.vanished`.
     pub(super) held_back: u64,
     pub(super) held_back_sample: Vec<String>,
+    /// Entities in doubt, in `pg_temp.vanished` whether they are listed or not.
+    pub(super) in_doubt: u64,
+    /// Of what vanished, what is not in that table for itself but because its entity is in doubt.
+    pub(super) vanished_in_doubt: u64,
 }
 
 /// Compares. An object whose version is a dead letter is left out unless it is to be tried again.
@@ -52,7 +57,7 @@ pub(super) async fn find(
              object_key text COLLATE \"C\" NOT NULL, size bigint NOT NULL, token text NOT NULL, modified_ms bigint NOT NULL
          ) ON COMMIT DROP",
         "CREATE TEMPORARY TABLE vanished (
-             object_key text COLLATE \"C\" NOT NULL, entity_id text NOT NULL
+             object_key text COLLATE \"C\" NOT NULL, entity_id text NOT NULL, in_doubt boolean NOT NULL DEFAULT false
          ) ON COMMIT DROP",
     ] {
         staged_listing::execute(connection, table).await?;
@@ -95,6 +100,42 @@ pub(super) async fn find(
 }
 
 impl Difference {
+    /// Rows of `pg_temp.vanished`.
+    pub(super) fn deletes(&self) -> u64 {
+        self.vanished - self.vanished_in_doubt - self.held_back + self.in_doubt
+    }
+
+    /// Puts entities in doubt among what is to be deleted, each once. Whoever comes to one looks for its object, and writes it
+    /// again when it is there; otherwise everything that the slot may hold of it goes. That is done when all writes are, so
+    /// that nothing which was just written goes with it.
+    pub(super) async fn settle(&mut self, connection: &mut PgConnection, in_doubt: BTreeSet<String>) -> Result<()> {
+        if in_doubt.is_empty() {
+            return Ok(());
+        }
+        // As in `vanish`.
+        let ids: BTreeSet<String> = in_doubt.into_iter().map(|id| id.replace('\0', "\u{FFFD}")).collect();
+        let ids: Vec<String> = ids.into_iter().collect();
+        self.vanished_in_doubt = sqlx::query("DELETE FROM pg_temp.vanished WHERE entity_id = ANY ($1::text[])")
+            .bind(&ids)
+            .persistent(false)
+            .execute(&mut *connection)
+            .await
+            .during(DOING)?
+            .rows_affected();
+        self.in_doubt = ids.len() as u64;
+        sqlx::query(
+            "INSERT INTO pg_temp.vanished (object_key, entity_id, in_doubt)
+             SELECT object_key, entity_id, true FROM unnest($1::text[], $2::text[]) AS row (object_key, entity_id)",
+        )
+        .bind(ids.iter().map(|id| entity_file_name(id)).collect::<Vec<_>>())
+        .bind(&ids)
+        .persistent(false)
+        .execute(connection)
+        .await
+        .during(DOING)?;
+        Ok(())
+    }
+
     /// Counts a line; answers the object if it is to be written.
     fn list(&mut self, line: ListedLine, held: Option<&LedgerEntry>, retry_dead_letters: bool) -> Option<ListedObject> {
         let object = line.object;

@@ -30,7 +30,7 @@ pub(super) async fn freeze(
     segment_entities: Option<u32>,
 ) -> Result<PlanSummary> {
     let writes = bigint(difference.pending)?;
-    let deletes = bigint(difference.vanished - difference.held_back)?;
+    let deletes = bigint(difference.deletes())?;
     let aimed = (writes + deletes + AIMED_SEGMENTS - 1) / AIMED_SEGMENTS;
     let size = segment_entities.map_or(aimed.clamp(*CHOSEN_ENTITIES.start(), *CHOSEN_ENTITIES.end()), i64::from);
     let write_segments = (writes + size - 1) / size;
@@ -50,8 +50,8 @@ pub(super) async fn freeze(
     let summary = sqlx::query_as(
         "INSERT INTO sync_multiplexer.plan
              (plan_id, slot_id, sync_id, organization_id, listed, unchanged, left_out, entities, oldest_change, segments,
-              segment_entities, vanished, vanished_sample, deletes, held_back, delete_segments)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+              segment_entities, vanished, vanished_sample, deletes, held_back, delete_segments, in_doubt)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          RETURNING plan_id, segments, delete_segments, entities, deletes, held_back, listed, unchanged, left_out,
                    oldest_change, vanished_sample",
     )
@@ -71,6 +71,7 @@ pub(super) async fn freeze(
     .bind(deletes)
     .bind(bigint(difference.held_back)?)
     .bind(delete_segments)
+    .bind(bigint(difference.in_doubt)?)
     .fetch_one(&mut *connection)
     .await
     .during(DOING)?;
@@ -87,18 +88,21 @@ pub(super) async fn freeze(
         let object = |(key, size, token, modified_ms): (String, i64, String, i64)| {
             PlannedChange::Write(ListedObject { key, size: size.cast_unsigned(), token, modified_ms })
         };
-        segment(number).insert(connection, rows.into_iter().map(object).collect()).await?;
+        segment(number).insert(connection, rows.into_iter().map(object).collect(), &[]).await?;
     }
     staged_listing::execute(
         connection,
         "DECLARE vanished_in_order NO SCROLL CURSOR FOR
-         SELECT object_key, entity_id FROM pg_temp.vanished ORDER BY object_key",
+         SELECT object_key, entity_id, in_doubt FROM pg_temp.vanished ORDER BY object_key",
     )
     .await?;
     for number in write_segments..segments {
-        let rows: Vec<(String, String)> = fetch(connection, "vanished_in_order", size).await?;
-        let delete = |(object_key, entity_id)| PlannedChange::Delete { object_key, entity_id };
-        segment(number).insert(connection, rows.into_iter().map(delete).collect()).await?;
+        let rows: Vec<(String, String, bool)> = fetch(connection, "vanished_in_order", size).await?;
+        // As if an earlier attempt at this segment had left them.
+        let in_hand: Vec<Vec<u8>> =
+            rows.iter().filter(|(_, _, in_doubt)| *in_doubt).map(|(_, id, _)| id.clone().into_bytes()).collect();
+        let delete = |(object_key, entity_id, _)| PlannedChange::Delete { object_key, entity_id };
+        segment(number).insert(connection, rows.into_iter().map(delete).collect(), &in_hand).await?;
     }
     Ok(summary)
 }
@@ -119,16 +123,22 @@ struct Segment {
 }
 
 impl Segment {
-    async fn insert(self, connection: &mut PgConnection, entries: Vec<PlannedChange>) -> Result<()> {
+    async fn insert(
+        self,
+        connection: &mut PgConnection,
+        entries: Vec<PlannedChange>,
+        in_hand: &[Vec<u8>],
+    ) -> Result<()> {
         sqlx::query(
-            "INSERT INTO sync_multiplexer.segment (plan_id, segment_no, organization_id, entries, entry_count)
-             VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO sync_multiplexer.segment (plan_id, segment_no, organization_id, entries, entry_count, in_hand)
+             VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(self.plan_id)
         .bind(self.number)
         .bind(self.organization_id)
         .bind(segment_entries::encode(&entries)?)
         .bind(i32::try_from(entries.len()).map_err(|_| too_large())?)
+        .bind(in_hand)
         .execute(connection)
         .await
         .during(DOING)?;

@@ -13,7 +13,8 @@ use crate::database::classify::During;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Takes out of what vanished the entities that the platform still has a row for. It removes object and row one after the
-/// other, so either it is just doing that and the next plan sees more, or the raw store has lost the object.
+/// other, so either it is just doing that and the next plan sees more, or the raw store has lost the object. Not what is in
+/// doubt: there is nothing known to be kept.
 pub(super) async fn hold_back(
     connection: &mut PgConnection,
     scope: &SlotScope,
@@ -23,7 +24,8 @@ pub(super) async fn hold_back(
     let (count, sample): (i64, Vec<String>) = sqlx::query_as(
         "WITH known AS (
              DELETE FROM pg_temp.vanished
-             WHERE EXISTS (SELECT FROM public.entity
+             WHERE NOT vanished.in_doubt
+               AND EXISTS (SELECT FROM public.entity
                            WHERE entity.sync_id = $1 AND entity.organization_id = $2
                              AND entity.entity_id = vanished.entity_id COLLATE \"default\")
              RETURNING entity_id

@@ -2,7 +2,8 @@
 //!
 //! A plan is made in one transaction or not at all, from a complete listing, whatever the size of the store: the listing is
 //! staged in a temporary table, read in key order beside the ledger ([`difference`]), checked ([`guard`]), and cut into
-//! segments one at a time ([`freeze`]). A slot has one plan; a new one replaces it. [`super::segments`] works through it.
+//! segments one at a time ([`freeze`]). A slot has one plan; a new one replaces it, when no batch of the old one is being written
+//! ([`super::batch_hold`]), and takes over what it left [in doubt](super::doubts). [`super::segments`] works through it.
 
 mod difference;
 mod freeze;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::classify::During;
 use super::slots::Role;
-use super::{Database, SlotScope, dead_letters, staged_listing};
+use super::{Database, SlotScope, batch_hold, dead_letters, doubts, retire, staged_listing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::ListedObject;
 
@@ -69,7 +70,8 @@ pub struct PlanSummary {
     /// Objects to write: new ones, and those of another version.
     #[sqlx(try_from = "i64")]
     pub entities: u64,
-    /// Objects to delete: in the ledger, not listed.
+    /// Objects to delete: in the ledger and not listed, or of an entity in doubt. The latter are written again where they are
+    /// there.
     #[sqlx(try_from = "i64")]
     pub deletes: u64,
     /// In the ledger, not listed, and not to be deleted, because the platform still knows the entity.
@@ -97,7 +99,7 @@ pub struct PlanSummary {
 ///
 /// # Errors
 /// `NotFound` for a slot this product did not build; `InvalidInput` for an impossible segment size; `Conflict` when the slot
-/// is active, or the plan id belongs to another slot; `RawStoreInvalid` for an empty listing, and for one that lacks more of
+/// is active or being retired, or the plan id belongs to another slot; `RawStoreInvalid` for an empty listing, and for one that lacks more of
 /// what the slot holds than the options allow; `Unavailable` when another plan was made meanwhile; the first error of the
 /// listing, as it is. After any of them the slot's earlier plan is untouched.
 pub async fn create(
@@ -123,6 +125,9 @@ pub async fn create(
     let earlier = current(&mut transaction, scope).await?;
     staged_listing::stage(&mut transaction, listing).await?;
 
+    // After the listing, which takes long. What batches write until then is in the ledger when it is read, so that a listing
+    // that is older than it only finds more to do.
+    batch_hold::keep_batches_out(&mut transaction, scope).await?;
     lock_target(&mut transaction, scope).await?;
     // Another attempt of the same activity may have finished while this one listed.
     if let Some(summary) = finished(&mut transaction, scope, plan_id).await? {
@@ -135,7 +140,10 @@ pub async fn create(
             format!("another plan of slot {} was made while this one was listing", scope.slot_id),
         ));
     }
+    doubts::move_from_plan(&mut transaction, scope).await?;
+    let in_doubt = doubts::take(&mut transaction, scope).await?;
     let mut difference = difference::find(&mut transaction, scope, options.retry_dead_letters).await?;
+    difference.settle(&mut transaction, in_doubt).await?;
     if !options.allow_incomplete {
         guard::hold_back(&mut transaction, scope, &mut difference).await?;
     }
@@ -146,13 +154,16 @@ pub async fn create(
     Ok(summary)
 }
 
-/// Removes the slot's plan with its segments. Answers whether there was one. The ledger stays.
+/// Removes the slot's plan with its segments, when no batch of it is being written; none is written afterwards. Answers whether
+/// there was one. The ledger stays.
 ///
 /// # Errors
 /// `NotFound` for a slot this product did not build.
 pub async fn drop_plan(database: &Database, scope: &SlotScope) -> Result<bool> {
     let mut transaction = database.pool().begin().await.during("removing the plan")?;
     scope.require(&mut transaction).await?;
+    batch_hold::keep_batches_out(&mut transaction, scope).await?;
+    doubts::move_from_plan(&mut transaction, scope).await?;
     let removed = sqlx::query("DELETE FROM sync_multiplexer.plan WHERE slot_id = $1 AND organization_id = $2")
         .bind(scope.slot_id)
         .bind(scope.organization_id)
@@ -165,7 +176,7 @@ pub async fn drop_plan(database: &Database, scope: &SlotScope) -> Result<bool> {
 }
 
 /// The slot's present plan.
-async fn current(connection: &mut PgConnection, scope: &SlotScope) -> Result<Option<Uuid>> {
+pub(super) async fn current(connection: &mut PgConnection, scope: &SlotScope) -> Result<Option<Uuid>> {
     sqlx::query_scalar("SELECT plan_id FROM sync_multiplexer.plan WHERE slot_id = $1 AND organization_id = $2")
         .bind(scope.slot_id)
         .bind(scope.organization_id)
@@ -198,7 +209,7 @@ async fn finished(connection: &mut PgConnection, scope: &SlotScope, plan_id: Uui
     }
 }
 
-/// Locks the slot against other planners and makes sure that it is not the active one.
+/// Locks the slot against other planners and makes sure that it is neither the active one nor being removed.
 async fn lock_target(connection: &mut PgConnection, scope: &SlotScope) -> Result<()> {
     let role: Option<Option<Role>> = sqlx::query_scalar(
         "SELECT joined.role
@@ -210,7 +221,7 @@ async fn lock_target(connection: &mut PgConnection, scope: &SlotScope) -> Result
     .bind(scope.slot_id)
     .bind(scope.sync_id)
     .bind(scope.organization_id)
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await
     .during("locking the slot")?;
     match role {
@@ -219,6 +230,6 @@ async fn lock_target(connection: &mut PgConnection, scope: &SlotScope) -> Result
             ErrorKind::Conflict,
             format!("slot {} is active: nothing is replayed into an active slot", scope.slot_id),
         )),
-        Some(_) => Ok(()),
+        Some(_) => retire::require_unmarked(connection, scope).await,
     }
 }

@@ -66,7 +66,8 @@ async fn a_plan_is_the_difference_in_both_directions() {
     assert_eq!(entries(1).await, [delete("c.json"), delete("d.json")]);
     // The new plan took the place of the old one; the ledger is as it was.
     let error = segments::read(world.database(), &scope, first, 0).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.message().contains("replaced by a newer one"), "{error}");
     assert_eq!(ledger::totals(world.database(), &scope).await.unwrap().entities, 4);
 }
 

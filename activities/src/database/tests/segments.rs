@@ -4,6 +4,7 @@ use futures::TryStreamExt;
 use uuid::Uuid;
 
 use super::world::{World, accepted};
+use crate::database::batch_hold::Attempt;
 use crate::database::dead_letters::{NewDeadLetter, Stage};
 use crate::database::ledger::{self, LedgerEntry, LedgerTotals};
 use crate::database::segments::{self, BatchRecord, Counters};
@@ -127,8 +128,9 @@ async fn the_attempt_that_claimed_last_goes_on() {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "retried: {error}");
         assert!(error.message().contains("took over segment 0"), "{error}");
     }
-    let announce =
-        async |claim, ids: &[&str]| segments::announce(world.database(), &scope, plan_id, 0, claim, ids).await;
+    let announce = async |claim, ids: &[&str]| {
+        segments::announce(world.database(), &Attempt { scope, plan_id, segment_no: 0, claim }, ids).await
+    };
     assert_eq!(announce(early, &["b"]).await.unwrap_err().kind(), ErrorKind::Unavailable);
     announce(late, &["b", "c\0"]).await.unwrap();
     announce(late, &["b"]).await.unwrap();

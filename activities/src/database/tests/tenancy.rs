@@ -7,13 +7,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::world::{World, accepted, listing, sized};
+use crate::database::batch_hold::{Attempt, BatchHold};
 use crate::database::operations::{self, NewOperation, OperationKind, Outcome};
 use crate::database::retire::{self, Unmarked};
 use crate::database::roles::FlipCommand;
 use crate::database::segments::{self, BatchRecord};
 use crate::database::shadow::{self, NewShadow};
 use crate::database::{
-    SlotScope, active_destination, dead_letters, donors, ledger, plans, platform, reverse_window, roles, slots,
+    SlotScope, active_destination, dead_letters, donors, doubts, ledger, plans, platform, reverse_window, roles, slots,
     verifications,
 };
 use crate::error::{ErrorKind, Result};
@@ -61,6 +62,7 @@ async fn a_stranger_finds_nothing() {
         let batch = BatchRecord { next_index: 1, accepted: vec![accepted("a.json", 1)], ..Default::default() };
         let (result, options, nothing) = (json!({}), sized(None), HashSet::new());
         let retire = world.retire(scope);
+        let attempt = Attempt { scope, plan_id, segment_no: 0, claim: made_by };
         let calls = [
             ("retire::mark", retire::mark(db, &retire).map(kind).boxed()),
             ("slots::get", slots::get(db, &scope).map(kind).boxed()),
@@ -72,7 +74,9 @@ async fn a_stranger_finds_nothing() {
             ("plans::drop_plan", plans::drop_plan(db, &scope).map(kind).boxed()),
             ("segments::read", segments::read(db, &scope, plan_id, 0).map(kind).boxed()),
             ("segments::claim", segments::claim(db, &scope, plan_id, 0, Uuid::new_v4()).map(kind).boxed()),
-            ("segments::announce", segments::announce(db, &scope, plan_id, 0, made_by, &[]).map(kind).boxed()),
+            ("segments::announce", segments::announce(db, &attempt, &[]).map(kind).boxed()),
+            ("BatchHold::take", BatchHold::take(db, attempt).map(kind).boxed()),
+            ("doubts::put", doubts::put(db, &scope, &["a"]).map(kind).boxed()),
             ("segments::checkpoint", segments::checkpoint(db, &scope, plan_id, 0, None, 0, &batch).map(kind).boxed()),
             ("segments::totals", segments::totals(db, &scope, plan_id).map(kind).boxed()),
             ("ledger::stream", ledger::stream(db, &scope).map(kind).boxed()),

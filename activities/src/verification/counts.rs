@@ -1,0 +1,120 @@
+//! The points of every entity, compared with the ledger.
+//!
+//! Both sides come in byte order of the entity id, so the comparison is a merge that holds one entity of each.
+
+use std::cmp::Ordering;
+
+use futures::TryStreamExt;
+
+use super::Comparison;
+use crate::context::Context;
+use crate::database::ledger;
+use crate::error::{Error, ErrorKind, Result};
+use crate::replay::OpenSlot;
+
+/// An entity whose points are not those recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Miscount {
+    pub(super) entity_id: String,
+    pub(super) want: u64,
+    pub(super) have: u64,
+}
+
+impl Comparison {
+    /// Merges the ledger with a scan of the destination.
+    pub(crate) async fn compare_counts(&mut self, context: &Context, slot: &OpenSlot) -> Result<()> {
+        merge(context, slot, |id, want, have| self.count(id, want, have)).await?;
+        let counted = slot.destination.count().await?;
+        if counted != self.result.points_found {
+            self.example(format!("{counted} points are counted but {} were scanned", self.result.points_found));
+            self.result.points_found = counted;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, id: &str, want: u64, have: u64) {
+        self.result.entities_compared += 1;
+        self.result.points_expected += want;
+        self.result.points_found += have;
+        self.miscount(id, want, have);
+    }
+
+    /// Counts an entity whose points are not those recorded, by kind.
+    pub(super) fn miscount(&mut self, id: &str, want: u64, have: u64) {
+        match (want, have) {
+            (0, 1..) => self.result.entities_unknown += 1,
+            (want, have) if have < want => self.result.entities_missing_points += 1,
+            (want, have) if have > want => self.result.entities_surplus_points += 1,
+            _ => return,
+        }
+        self.example(format!("entity {id:?} has {have} points instead of {want}"));
+    }
+}
+
+/// The first `most` entities whose points are not those recorded.
+pub(super) async fn miscounts(context: &Context, slot: &OpenSlot, most: usize) -> Result<Vec<Miscount>> {
+    let mut found = Vec::new();
+    merge(context, slot, |id, want, have| {
+        if want != have && found.len() < most {
+            found.push(Miscount { entity_id: id.to_owned(), want, have });
+        }
+    })
+    .await?;
+    Ok(found)
+}
+
+/// Tells each entity that either side knows, with its points as recorded and as stored.
+async fn merge(context: &Context, slot: &OpenSlot, mut tell: impl FnMut(&str, u64, u64)) -> Result<()> {
+    let mut recorded = ledger::stream_by_entity(&context.database, &slot.scope).await?;
+    let mut stored = slot.destination.scan().await?;
+    let mut expected = recorded.try_next().await?;
+    let mut found = stored.try_next().await?;
+    loop {
+        let order = match (&expected, &found) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((expected, _)), Some((found, _))) => expected.as_bytes().cmp(found.0.as_bytes()),
+        };
+        let (id, want, have) = match order {
+            Ordering::Less => expected.take().map(|(id, points)| (id, points, 0)),
+            Ordering::Greater => found.take().map(|(id, points)| (id.0, 0, u64::from(points))),
+            Ordering::Equal => {
+                expected.take().zip(found.take()).map(|((id, want), (_, have))| (id, want, u64::from(have)))
+            }
+        }
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "a merge compared an entity that is not there"))?;
+        tell(&id, want, have);
+        if expected.is_none() {
+            expected = recorded.try_next().await?;
+        }
+        if found.is_none() {
+            found = stored.try_next().await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_differ_are_sorted_by_kind() {
+        let mut comparison = Comparison::default();
+        for (want, have) in [(1, 1), (2, 1), (1, 3), (0, 1), (4, 0)] {
+            comparison.count("e", want, have);
+        }
+        let result = &comparison.result;
+        assert_eq!(
+            (
+                result.entities_compared,
+                result.entities_missing_points,
+                result.entities_surplus_points,
+                result.entities_unknown
+            ),
+            (5, 2, 1, 1)
+        );
+        assert_eq!((result.points_expected, result.points_found, result.examples.len()), (8, 6, 4));
+        assert!(comparison.differences() > 0);
+    }
+}

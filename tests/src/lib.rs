@@ -8,6 +8,7 @@ mod anyone;
 mod embeddings;
 mod ending;
 mod fixture;
+mod flipping;
 mod handmade;
 pub mod qdrant;
 mod reader;

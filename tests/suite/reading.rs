@@ -212,7 +212,12 @@ async fn the_command_line_asks_the_active_slot_or_the_one_that_is_named() {
     let named = answer(&["--slot", &slots[1].to_string(), "--limit", "1"]);
     assert_eq!((named.slot_id.as_str(), named.generation, named.hits.len()), (slots[1].to_string().as_str(), None, 1));
 
-    let request = SwitchRequest { expected_generation: Some(1), ..world.switch_request(&slots[1].to_string()) };
+    let request = SwitchRequest {
+        expected_generation: Some(1),
+        force: true,
+        reason: "its texts were marked by hand".to_owned(),
+        ..world.switch_request(&slots[1].to_string())
+    };
     let worker = world.worker();
     world.switch(&request).await.expect("the switch");
     drop(worker);

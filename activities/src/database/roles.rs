@@ -438,7 +438,7 @@ async fn notify(connection: &mut PgConnection, command: &FlipCommand, outcome: &
 }
 
 /// A refusal in words: the first blocker, with what to do.
-pub(super) fn refusal(blockers: &[Blocker]) -> Error {
+pub(crate) fn refusal(blockers: &[Blocker]) -> Error {
     let Blocker { kind, message, next_step } = &blockers[0];
     Error::new(*kind, format!("{message}: {next_step}"))
 }

@@ -124,24 +124,27 @@ async fn work(
     limits: Limits,
     scope: &WorkflowCancellationToken,
 ) -> Result<Ended, Stop> {
-    let input = RaiseFenceInput { slots: slots(members), lasts_seconds: LASTS_SECONDS };
+    let input =
+        RaiseFenceInput { request: Some(request.clone()), members: members.to_vec(), lasts_seconds: LASTS_SECONDS };
     let options = step::fenced("keep jobs of the platform away", scope.clone());
     let raised = ctx.execute_activity(Steps::raise_fence, input, options).await?;
     if !raised.in_the_way.is_empty() {
         return Ok(Ended::Busy(raised.in_the_way));
     }
 
-    if request.force {
-        let limit = limits.for_proof();
-        let skipped = each(members, async |member| {
-            if member.skipped.is_empty() { skipped_within(ctx, limit, prove(ctx, member)).await } else { Ok(None) }
-        })
-        .await?;
-        for (member, skipped) in members.iter_mut().zip(skipped) {
-            member.skipped.extend(skipped);
+    let is_done = |member: &SwitchMember| raised.switched.iter().any(|it| it.sync_id == slot(member).sync_id);
+    let skipped = each(members, async |member| {
+        if is_done(member) || !member.skipped.is_empty() {
+            Ok(None)
+        } else if request.force {
+            skipped_within(ctx, limits.for_proof(), prove(ctx, member)).await
+        } else {
+            prove(ctx, member).await.map(|()| None)
         }
-    } else {
-        each(members, async |member| prove(ctx, member).await).await?;
+    })
+    .await?;
+    for (member, skipped) in members.iter_mut().zip(skipped) {
+        member.skipped.extend(skipped);
     }
 
     gate::pass(ctx).await?;

@@ -5,6 +5,7 @@ mod connect;
 mod constraints;
 mod dead_letters;
 mod donors;
+mod fence;
 mod ledger;
 mod migrations;
 mod operations;

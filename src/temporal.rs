@@ -29,7 +29,10 @@ use workflows::follow::FollowWorkflow;
 use workflows::fork::ForkWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
-use workflows::{follow_workflow_id, fork_workflow_id, retire_workflow_id, search_attributes, switch_workflow_id};
+use workflows::{
+    collection_switch_workflow_id, follow_workflow_id, fork_workflow_id, retire_workflow_id, search_attributes,
+    switch_workflow_id,
+};
 
 use crate::config::TemporalArgs;
 use crate::output::Failure;
@@ -115,7 +118,7 @@ pub async fn start_follow(
     Ok(client.get_workflow_handle(id))
 }
 
-/// Starts a switch. Its workflow id is the lock: one switch of a sync at a time.
+/// Starts a switch. Its workflow id is the lock: one switch of a sync, or of a collection, at a time.
 ///
 /// # Errors
 ///
@@ -125,10 +128,16 @@ pub async fn start_switch(
     task_queue: &str,
     request: &SwitchRequest,
 ) -> Result<WorkflowHandle<Client, SwitchWorkflow>, Failure> {
-    let id = switch_workflow_id(&request.sync_id);
-    let options = WorkflowStartOptions::new(task_queue, &id)
-        .static_summary(format!("switch sync {} to slot {}", request.sync_id, request.target_slot_id))
-        .build();
+    let (id, what) = match request.collection_id.as_str() {
+        "" => (switch_workflow_id(&request.sync_id), format!("sync {}", request.sync_id)),
+        collection => (collection_switch_workflow_id(collection), format!("all syncs of collection {collection}")),
+    };
+    let verb = if request.rollback { "roll back" } else { "switch" };
+    let to = match request.target_slot_id.as_str() {
+        "" => String::new(),
+        slot => format!(" to slot {slot}"),
+    };
+    let options = WorkflowStartOptions::new(task_queue, &id).static_summary(format!("{verb} {what}{to}")).build();
     client
         .start_workflow(SwitchWorkflow::run, argument(request)?, options)
         .await
@@ -146,13 +155,6 @@ pub async fn start_rollback(
     task_queue: &str,
     request: RollbackRequest,
 ) -> Result<WorkflowHandle<Client, SwitchWorkflow>, Failure> {
-    let id = switch_workflow_id(&request.sync_id);
-    let options = WorkflowStartOptions::new(task_queue, &id)
-        .static_summary(match request.target_slot_id.as_str() {
-            "" => format!("roll back sync {}", request.sync_id),
-            slot => format!("roll back sync {} to slot {slot}", request.sync_id),
-        })
-        .build();
     let request = SwitchRequest {
         organization_id: request.organization_id,
         sync_id: request.sync_id,
@@ -162,13 +164,15 @@ pub async fn start_rollback(
         reason: request.reason,
         reverse_window_seconds: request.reverse_window_seconds,
         rollback: true,
+        dry_run: request.dry_run,
+        force: request.force,
+        time_limit_seconds: request.time_limit_seconds,
+        job_wait_seconds: request.job_wait_seconds,
+        collection_id: request.collection_id,
+        destination_connection_id: request.destination_connection_id,
         ..SwitchRequest::default()
     };
-    client
-        .start_workflow(SwitchWorkflow::run, argument(&request)?, options)
-        .await
-        .map_err(|error| start_failure(error, &id))?;
-    Ok(client.get_workflow_handle(id))
+    start_switch(client, task_queue, &request).await
 }
 
 /// Starts a retire. Its workflow id is the lock: one retire of a slot at a time.

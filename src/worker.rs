@@ -60,6 +60,7 @@ impl WorkerSettings {
 pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let args = &settings.worker;
     let activities = Activities::connect(settings.activities()?).await?;
+    let _sweeping = Sweeping(tokio::spawn(sweep_fences(activities.clone())));
 
     tokio::pin!(stop);
     let client = tokio::select! {
@@ -106,6 +107,32 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
     ended.map_err(|error| Failure::from(anyhow::anyhow!("the worker broke: {error}")))?;
     tracing::info!("worker stopped");
     Ok(())
+}
+
+/// Between two looks for fences that expired.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Ends with the worker.
+struct Sweeping(tokio::task::JoinHandle<()>);
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Removes what expired fences left, now and again and again: whoever raised them may be gone.
+async fn sweep_fences(activities: Activities) {
+    let mut tick = tokio::time::interval(SWEEP);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match activities.sweep_fences().await {
+            Ok(0) => {}
+            Ok(fences) => tracing::warn!(fences, "removed fences whose operations did not come back in time"),
+            Err(error) => tracing::warn!(%error, "expired fences could not be looked for; trying again"),
+        }
+    }
 }
 
 /// Resolves on SIGTERM or ctrl-C.

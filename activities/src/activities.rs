@@ -7,11 +7,13 @@ use std::sync::Arc;
 use proto::v1::{
     AnnounceSwitchInput, BeginFollowInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput,
     CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput,
-    Done, EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput,
-    MarkReadyInput, MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RecordFollowInput,
-    RemovePointsInput, RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult,
-    SwitchResult, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput,
-    VerifyDeltaInput, VerifyResult, VerifySlotInput,
+    Done, EndOperationInput, FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput, FlipRolesInput,
+    FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput, MarkReadyInput,
+    MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput,
+    RaiseFenceInput, RaiseFenceOutput, RecordFollowInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
+    RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, UndoInput, UnmarkRetiringInput,
+    UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult,
+    VerifySlotInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -20,7 +22,7 @@ use workflows::definitions::markers;
 
 use crate::context::{Context, Settings};
 use crate::database::active_destination::ActiveDestination;
-use crate::database::{Database, SlotScope};
+use crate::database::{Database, SlotScope, fence};
 use crate::destinations::Hit;
 use crate::error::Result as CrateResult;
 use crate::heartbeat::with_heartbeat;
@@ -46,6 +48,15 @@ impl Activities {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.context.database
+    }
+
+    /// Removes what expired fences left: housekeeping that every worker does now and then. Answers how many there were.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub async fn sweep_fences(&self) -> CrateResult<u64> {
+        fence::sweep(&self.context.database).await
     }
 
     /// Searches a slot the way a reader would.
@@ -211,7 +222,7 @@ impl Activities {
         self: Arc<Self>,
         ctx: ActivityContext,
         input: FlipRolesInput,
-    ) -> Result<SwitchResult, ActivityError> {
+    ) -> Result<FlipRolesOutput, ActivityError> {
         step!(self, ctx, flip_roles, input)
     }
 
@@ -285,6 +296,51 @@ impl Activities {
         input: BeginFollowInput,
     ) -> Result<Done, ActivityError> {
         step!(self, ctx, begin_follow, input)
+    }
+
+    #[activity(definition = markers::FindInTheWay)]
+    pub async fn find_in_the_way(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: FindInTheWayInput,
+    ) -> Result<FindInTheWayOutput, ActivityError> {
+        step!(self, ctx, find_in_the_way, input)
+    }
+
+    #[activity(definition = markers::RaiseFence)]
+    pub async fn raise_fence(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: RaiseFenceInput,
+    ) -> Result<RaiseFenceOutput, ActivityError> {
+        step!(self, ctx, raise_fence, input)
+    }
+
+    #[activity(definition = markers::RenewFence)]
+    pub async fn renew_fence(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: RenewFenceInput,
+    ) -> Result<Done, ActivityError> {
+        step!(self, ctx, renew_fence, input)
+    }
+
+    #[activity(definition = markers::LowerFence)]
+    pub async fn lower_fence(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: LowerFenceInput,
+    ) -> Result<LowerFenceOutput, ActivityError> {
+        step!(self, ctx, lower_fence, input)
+    }
+
+    #[activity(definition = markers::MeasureLag)]
+    pub async fn measure_lag(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: MeasureLagInput,
+    ) -> Result<MeasureLagOutput, ActivityError> {
+        step!(self, ctx, measure_lag, input)
     }
 
     #[activity(definition = markers::VerifyDelta)]

@@ -1,7 +1,7 @@
 //! Recorded histories replay on today's workflows; a workflow that was changed without care does not.
 //!
-//! `tests/histories` holds one history per way a journey can end, as the SDK writes them. They are never replaced when a
-//! workflow changes: running forks hold histories like them. To add the present ones:
+//! `tests/histories` holds one history per way a journey can end, as the SDK writes them. After a release they are never
+//! replaced when a workflow changes: running forks hold histories like them. To add the present ones:
 //! `SYNCMUX_RECORD_HISTORIES=<folder>` makes the journeys below write what they ran.
 
 mod changed_switch;
@@ -9,8 +9,8 @@ mod changed_switch;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::{World, WorldOptions, scheduled, until};
-use proto::v1::{ForkOptions, ForkRequest};
+use harness::{World, WorldOptions, progress, scheduled, until};
+use proto::v1::{ForkOptions, ForkRequest, SwitchRequest};
 use serde_json::Value;
 use sync_multiplexer::temporal;
 use temporalio_client::{
@@ -31,13 +31,14 @@ use crate::write_log::{PATIENCE, WriteLog};
 use changed_switch::ChangedSwitch;
 
 /// The ways a journey ends.
-const HISTORIES: [&str; 10] = [
+const HISTORIES: [&str; 11] = [
     "fork_completed",
     "fork_failed",
     "fork_cancelled",
     "fork_continued_as_new",
     "switch_completed",
     "switch_refused",
+    "switch_taken_back",
     "rollback_completed",
     "retire_completed",
     "retire_refused",
@@ -194,8 +195,22 @@ async fn what_was_just_rolled_back_and_retired_replays() {
         world.switch(&world.switch_request(&forked.slot_id)).await.expect("a ready slot can be promoted");
         slots.push(forked.slot_id);
     }
-    world.rollback(&world.rollback_request()).await.expect("the slot before is kept");
-    keep(&world, "rollback_completed", &switch_workflow_id(&world.ids.sync_id.to_string()), "").await;
+    let switch_id = switch_workflow_id(&world.ids.sync_id.to_string());
+    let held = world.hold_verifications().await;
+    let short = SwitchRequest { time_limit_seconds: 2, ..rollback_to(&world, &slots[0]) };
+    let taken_back = world.switch(&short).await.expect_err("it stands behind its fence for too long");
+    assert_eq!(taken_back.kind(), Some(ErrorKind::Timeout), "{taken_back}");
+    keep(&world, "switch_taken_back", &switch_id, "").await;
+    held.rollback().await.expect("the lock can be given back");
+
+    // A job is waited for first.
+    let job = world.insert_job("running").await;
+    let waiting = temporal::start_rollback(&world.client, &world.task_queue, world.rollback_request()).await;
+    let handle = world.any_workflow(&switch_id);
+    until("it waits", PATIENCE, async || progress(&handle).await.is_some_and(|it| it.phase == "wait")).await;
+    world.end_job(job).await;
+    temporal::wait_switch(&waiting.expect("the rollback starts")).await.expect("the slot before is kept");
+    keep(&world, "rollback_completed", &switch_id, "").await;
 
     let left = &slots[1];
     let refused = world.retire(&world.retire_request(left)).await.expect_err("it is kept for a rollback");
@@ -217,6 +232,10 @@ async fn what_was_just_rolled_back_and_retired_replays() {
     keep(&world, "retire_cancelled_too_late", &retire_workflow_id(&slot), "").await;
     assert!(worker.stop(), "the worker ends well");
     world.done().await;
+}
+
+fn rollback_to(world: &World, slot: &str) -> SwitchRequest {
+    SwitchRequest { rollback: true, reason: "a drill".to_owned(), ..world.switch_request(slot) }
 }
 
 async fn fetch(client: &Client, workflow_id: &str, run_id: &str) -> Vec<u8> {

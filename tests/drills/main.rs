@@ -8,6 +8,7 @@
 //! | `postgres_cut` | every connection to Postgres is cut, again and again |
 //! | `unwind` | every step of a fork fails for good: nothing is left, nothing of others is taken |
 //! | `retire_killed` | a worker is killed in the middle of a retire |
+//! | `fence_holder_killed` | a worker is killed while a switch holds its fence |
 //! | `continue_as_new` | a fork that is longer than one history |
 //! | `history_replay` | recorded histories replay; a changed workflow does not |
 //!
@@ -17,6 +18,7 @@
 mod closed_ledger;
 mod continue_as_new;
 mod destination_writer_killed;
+mod fence_holder_killed;
 mod history_replay;
 mod moments;
 mod postgres_cut;

@@ -5,12 +5,16 @@
 //! run side by side. A world whose test failed keeps its database and its folder, and says where they are.
 
 mod anyone;
+mod collection;
 mod embeddings;
 mod ending;
 mod fixture;
+mod flipping;
 mod handmade;
+mod platform_jobs;
 pub mod qdrant;
 mod reader;
+mod role_watch;
 pub mod vespa;
 mod wait;
 mod worker;
@@ -21,6 +25,7 @@ pub use embeddings::EmbeddingsServer;
 pub use fixture::fixture_path;
 pub use handmade::entity;
 pub use reader::{Answer, Destination, Reader};
+pub use role_watch::RoleWatch;
 pub use wait::{until, until_some};
 pub use worker::{Worker, syncmux};
 pub use world::{World, WorldOptions, required_env};

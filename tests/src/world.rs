@@ -358,6 +358,14 @@ impl World {
         Worker::spawn(command, self.folder.join("worker.log"))
     }
 
+    /// Starts a worker process on a queue that is not this world's: it does no work here, but it shares the database.
+    #[must_use]
+    pub fn idle_worker(&self) -> Worker {
+        let mut command = self.command();
+        command.env("SYNCMUX_TASK_QUEUE", format!("{}/idle", self.task_queue)).arg("worker");
+        Worker::spawn(command, self.folder.join("idle-worker.log"))
+    }
+
     /// A small profile; another `max_tokens` is another fingerprint.
     #[must_use]
     pub fn profile(&self, max_tokens: u32) -> Profile {

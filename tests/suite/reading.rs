@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use activities::database::roles::{self, FlipCommand};
+use activities::database::roles;
 use activities::destinations::Hit;
 use harness::{Reader, World, until};
 use proto::v1::{SearchResult, SwitchRequest};
@@ -32,23 +32,8 @@ async fn world_with_marked_slots() -> (World, [Uuid; 2]) {
         slots.push(forked.slot_id.parse().expect("a slot id is a UUID"));
     }
     assert!(worker.stop(), "the worker ends well");
-    roles::flip(&world.database, &flip(&world, slots[0], false)).await.expect("the first slot becomes active");
+    world.flip(&world.flip_command(slots[0], false)).await.expect("the first slot becomes active");
     (world, slots.try_into().expect("two slots"))
-}
-
-fn flip(world: &World, slot_id: Uuid, rollback: bool) -> FlipCommand {
-    FlipCommand {
-        organization_id: world.ids.organization_id,
-        sync_id: world.ids.sync_id,
-        target_slot_id: slot_id,
-        expected_active: None,
-        expected_generation: None,
-        operation_id: Uuid::new_v4(),
-        requested_by: "a test".to_owned(),
-        reason: "back and forth".to_owned(),
-        reverse_window: Duration::from_secs(3600),
-        rollback,
-    }
 }
 
 async fn generation(world: &World) -> u64 {
@@ -125,7 +110,7 @@ async fn a_hundred_switches_under_load_and_no_wrong_read() {
     for switch in 0..SWITCHES {
         // The second slot is a shadow the first time; from then on each is one that was active before.
         let target = slots[usize::from(switch % 2 == 0)];
-        roles::flip(&world.database, &flip(&world, target, switch > 0)).await.expect("the roles change");
+        world.flip(&world.flip_command(target, switch > 0)).await.expect("the roles change");
         let so_far = reads.load(Ordering::Relaxed);
         until("the readers go on", SHORTLY, async || {
             reads.load(Ordering::Relaxed) >= so_far + 2 || load.iter().any(tokio::task::JoinHandle::is_finished)
@@ -168,7 +153,7 @@ async fn a_reader_that_does_not_look_again_is_found_out() {
     };
     let active = audited(&world).await;
     assert_eq!(wrong(&read().await, &active), None);
-    roles::flip(&world.database, &flip(&world, slots[1], false)).await.expect("the roles change");
+    world.flip(&world.flip_command(slots[1], false)).await.expect("the roles change");
     let active = audited(&world).await;
     let stale = read().await;
     assert!(wrong(&stale, &active).expect("a stale read").contains("was over before the read"));
@@ -190,7 +175,7 @@ async fn a_reader_hears_of_a_switch_without_asking() {
     let reader = Reader::start(&world).await;
     let first = reader.ask(QUESTION).await.expect("an answer").destination;
     assert_eq!((first.slot_id, first.generation, reader.known()), (slots[0], 1, Some(first.clone())));
-    roles::flip(&world.database, &flip(&world, slots[1], false)).await.expect("the roles change");
+    world.flip(&world.flip_command(slots[1], false)).await.expect("the roles change");
     until("it forgets what it knew", SHORTLY, async || reader.known().is_none()).await;
     let answer = reader.ask(QUESTION).await.expect("an answer");
     assert_eq!((answer.destination.slot_id, answer.destination.generation, answer.wasted), (slots[1], 2, 0));
@@ -200,7 +185,7 @@ async fn a_reader_hears_of_a_switch_without_asking() {
                WHERE datname = current_database() AND query LIKE 'LISTEN%'";
     let cut: i64 = sqlx::query_scalar(cut).fetch_one(world.database.pool()).await.expect("a session can be ended");
     assert_eq!(cut, 1, "the reader's session is the one that listens");
-    roles::flip(&world.database, &flip(&world, slots[0], true)).await.expect("the roles change back");
+    world.flip(&world.flip_command(slots[0], true)).await.expect("the roles change back");
     let answer = reader.ask(QUESTION).await.expect("an answer");
     assert_eq!((answer.destination.slot_id, answer.destination.generation), (slots[0], 3));
     drop(reader);
@@ -227,7 +212,12 @@ async fn the_command_line_asks_the_active_slot_or_the_one_that_is_named() {
     let named = answer(&["--slot", &slots[1].to_string(), "--limit", "1"]);
     assert_eq!((named.slot_id.as_str(), named.generation, named.hits.len()), (slots[1].to_string().as_str(), None, 1));
 
-    let request = SwitchRequest { expected_generation: Some(1), ..world.switch_request(&slots[1].to_string()) };
+    let request = SwitchRequest {
+        expected_generation: Some(1),
+        force: true,
+        reason: "its texts were marked by hand".to_owned(),
+        ..world.switch_request(&slots[1].to_string())
+    };
     let worker = world.worker();
     world.switch(&request).await.expect("the switch");
     drop(worker);

@@ -109,6 +109,12 @@ pub(crate) enum Outcome {
 }
 
 impl CatchUp {
+    /// Of a slot that was filled long ago: every plan is a further round, and the first may be the last.
+    pub(crate) fn of_a_ready_slot() -> Self {
+        let unknown = Lag { entities: u64::MAX, oldest_change_ms: 0 };
+        Self { round: 1, lag: unknown, ..Self::default() }
+    }
+
     /// Whether another round would be worth its while.
     fn is_over(&self, settings: &Settings) -> bool {
         let caught_up =
@@ -163,7 +169,9 @@ pub(crate) async fn plan<W: Controlled>(
         0 => "freeze how the slot differs into segments".to_owned(),
         round => format!("round {round}: freeze what changed meanwhile into segments"),
     };
-    let made = ctx.execute_activity(Steps::plan_replay, input, settings.patience.with(step::long(summary))).await?;
+    let mut options = settings.patience.with(step::long(summary));
+    options.cancellation_token = Some(gate::token(ctx));
+    let made = ctx.execute_activity(Steps::plan_replay, input, options).await?;
     state.plan.replace(plan_id, &made);
     state.listed = made.listed;
     if state.round == 0 {
@@ -221,7 +229,8 @@ async fn close<W: Controlled>(
         plan_id: state.plan.plan_id.clone(),
         dead_letter_budget: settings.dead_letter_budget,
     };
-    let options = settings.patience.with(step::short("count the dead letters against the budget"));
+    let mut options = settings.patience.with(step::short("count the dead letters against the budget"));
+    options.cancellation_token = Some(gate::token(ctx));
     let closed = ctx.execute_activity(Steps::close_replay, input, options).await?;
     state.add_gaps(&closed.gaps);
     Ok(closed)
@@ -264,6 +273,16 @@ mod tests {
             assert_eq!(state.is_over(&settings(10, 4)), over, "round {round}: {behind_before}, then {behind}");
         }
         assert!(CatchUp::default().is_over(&settings(10, 0)), "no round was asked for");
+    }
+
+    #[test]
+    fn of_a_ready_slot_the_first_round_may_be_the_last() {
+        for (rounds, behind, over) in [(5, 10, true), (5, 11, false), (1, 1_000_000, true)] {
+            let mut state = CatchUp::of_a_ready_slot();
+            state.behind_before = state.lag.entities;
+            state.lag.entities = behind;
+            assert_eq!(state.is_over(&settings(10, rounds)), over, "{behind} behind, of {rounds} rounds");
+        }
     }
 
     #[test]

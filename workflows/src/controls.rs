@@ -2,7 +2,7 @@
 
 use proto::v1::{Progress, Throttle};
 use temporalio_common::data_converters::RawValue;
-use temporalio_workflow::WorkflowContext;
+use temporalio_workflow::{WorkflowCancellationToken, WorkflowContext};
 
 use crate::gate::Pausable;
 use crate::input::decode;
@@ -19,6 +19,8 @@ pub(crate) struct Controls {
     /// Milliseconds spent paused since then, and when the present pause began.
     pub(crate) paused_ms: u64,
     pub(crate) paused_since_ms: Option<u64>,
+    /// What the present part is cancelled by, when it has a scope of its own.
+    pub(crate) scope: Option<WorkflowCancellationToken>,
 }
 
 /// A workflow with controls.
@@ -35,6 +37,7 @@ impl Controls {
             replay_since_ms: None,
             paused_ms: 0,
             paused_since_ms: None,
+            scope: None,
         }
     }
 

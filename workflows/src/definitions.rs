@@ -11,11 +11,13 @@
 use proto::v1::{
     AnnounceSwitchInput, BeginFollowInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput,
     CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput,
-    Done, EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput,
-    MarkReadyInput, MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RecordFollowInput,
-    RemovePointsInput, RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult,
-    SwitchResult, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput,
-    VerifyDeltaInput, VerifyResult, VerifySlotInput,
+    Done, EndOperationInput, FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput, FlipRolesInput,
+    FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput, MarkReadyInput,
+    MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput,
+    RaiseFenceInput, RaiseFenceOutput, RecordFollowInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
+    RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, UndoInput, UnmarkRetiringInput,
+    UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult,
+    VerifySlotInput,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
@@ -115,9 +117,10 @@ impl Steps {
         unimplemented!()
     }
 
-    /// Changes the roles in one transaction, or answers what this operation did before.
+    /// Changes the roles of all syncs in one transaction, or answers what this operation did before, or what broke through
+    /// the fence.
     #[activity(name = "flip_roles")]
-    pub fn flip_roles(_: FlipRolesInput) -> Result<SwitchResult, ActivityError> {
+    pub fn flip_roles(_: FlipRolesInput) -> Result<FlipRolesOutput, ActivityError> {
         unimplemented!()
     }
 
@@ -169,6 +172,37 @@ impl Steps {
         unimplemented!()
     }
 
+    /// Lists what a fence would have to wait for now. Read only.
+    #[activity(name = "find_in_the_way")]
+    pub fn find_in_the_way(_: FindInTheWayInput) -> Result<FindInTheWayOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Keeps jobs of the platform and everybody else's plans away from syncs, or says what is in the way. Undo:
+    /// `lower_fence`.
+    #[activity(name = "raise_fence")]
+    pub fn raise_fence(_: RaiseFenceInput) -> Result<RaiseFenceOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Moves the end of a fence.
+    #[activity(name = "renew_fence")]
+    pub fn renew_fence(_: RenewFenceInput) -> Result<Done, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Takes a fence down, and says what its owner switched behind it.
+    #[activity(name = "lower_fence")]
+    pub fn lower_fence(_: LowerFenceInput) -> Result<LowerFenceOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Measures how far a slot is behind the raw store. Read only.
+    #[activity(name = "measure_lag")]
+    pub fn measure_lag(_: MeasureLagInput) -> Result<MeasureLagOutput, ActivityError> {
+        unimplemented!()
+    }
+
     /// Compares exactly the entities that a finished plan changed, and the count of all points.
     #[activity(name = "verify_delta")]
     pub fn verify_delta(_: VerifyDeltaInput) -> Result<VerifyResult, ActivityError> {
@@ -186,8 +220,8 @@ impl Steps {
 pub mod markers {
     pub use super::steps::{
         AnnounceSwitch, BeginFollow, BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow,
-        DropPlan, DropShadow, EndOperation, FinishDestination, FlipRoles, FollowedSlots, MarkReady, MarkRetiring,
-        PlanReplay, PrepareDestination, RecordFollow, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring,
-        ValidateRawStore, VerifyDelta, VerifySlot,
+        DropPlan, DropShadow, EndOperation, FindInTheWay, FinishDestination, FlipRoles, FollowedSlots, LowerFence,
+        MarkReady, MarkRetiring, MeasureLag, PlanReplay, PrepareDestination, RaiseFence, RecordFollow, RemovePoints,
+        RemoveSlot, RenewFence, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifyDelta, VerifySlot,
     };
 }

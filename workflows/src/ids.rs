@@ -18,6 +18,12 @@ pub fn follow_workflow_id(sync_id: &str) -> String {
     format!("follow/{sync_id}")
 }
 
+/// Id of the workflow that changes the roles of all syncs of a collection. One of a single sync meets it at the fence.
+#[must_use]
+pub fn collection_switch_workflow_id(collection_id: &str) -> String {
+    format!("switch/collection/{collection_id}")
+}
+
 /// Id of the workflow that removes one slot.
 #[must_use]
 pub fn retire_workflow_id(slot_id: &str) -> String {

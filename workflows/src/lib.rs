@@ -30,7 +30,9 @@ pub mod switch;
 mod undo;
 mod window;
 
-pub use ids::{follow_workflow_id, fork_workflow_id, retire_workflow_id, switch_workflow_id};
+pub use ids::{
+    collection_switch_workflow_id, follow_workflow_id, fork_workflow_id, retire_workflow_id, switch_workflow_id,
+};
 pub use input::{InputError, decode};
 
 /// The task queue workers of this product poll. Never the platform's own: its tasks are not ours to take.

@@ -47,8 +47,16 @@ pub(crate) fn table(progress: &Progress) -> String {
         progress.segments_in_flight,
         progress.deleted,
         progress.dead_letters,
-        lag(progress),
+        [lag(progress), waits_for(progress)].concat(),
     )
+}
+
+/// A row about what is waited for.
+fn waits_for(progress: &Progress) -> String {
+    match progress.waits_for.as_str() {
+        "" => String::new(),
+        words => format!("| waits for | {words} |\n"),
+    }
 }
 
 /// Rows about catching up, once there is something to tell.
@@ -104,6 +112,13 @@ mod tests {
             table.ends_with("| catch-up | round 2: 12 entities behind, the oldest change 1 min 2 s old |\n"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn the_table_says_what_is_waited_for() {
+        let waits_for = "job 7 of sync 1 (running)".to_owned();
+        let table = table(&Progress { waits_for, ..Progress::default() });
+        assert!(table.ends_with("| waits for | job 7 of sync 1 (running) |\n"), "{table}");
     }
 
     #[test]

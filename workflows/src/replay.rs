@@ -108,14 +108,15 @@ pub(crate) async fn run<W: Controlled>(
     plan: &mut Plan,
     tally: &mut Tally,
 ) -> Result<Worked, Stop> {
-    // A failed segment stops its siblings through this scope; the workflow's own cancellation reaches them through it.
-    let scope = ctx.cancellation_token().child_token();
+    // A failed segment stops its siblings through this scope; a cancellation from outside reaches them through it.
+    let outside = gate::token(ctx);
+    let scope = outside.child_token();
     let mut window: Window<'_, u32, Result<ReplaySegmentOutput, ActivityExecutionError>> = Window::new();
     let mut failure: Option<Stop> = None;
 
     loop {
         let roll_over = plan.begun_here >= SEGMENTS_PER_EXECUTION || ctx.continue_as_new_suggested();
-        let stopping = failure.is_some() || ctx.cancellation_token().is_cancelled();
+        let stopping = failure.is_some() || outside.is_cancelled();
         let may_start = !roll_over && !stopping;
 
         while may_start

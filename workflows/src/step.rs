@@ -72,6 +72,17 @@ pub(crate) fn undo(summary: &str, limit: Duration) -> ActivityOptions {
         .build()
 }
 
+/// A few statements against Postgres that somebody holds a fence for. An attempt whose worker died is soon tried again.
+pub(crate) fn fenced(summary: &str, scope: WorkflowCancellationToken) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(Duration::from_secs(10))
+        // The fence is taken down at once, so nobody waits for what was cancelled.
+        .cancellation_type(ActivityCancellationType::TryCancel)
+        .cancellation_token(scope)
+        .retry_policy(retries())
+        .summary(summary.to_owned())
+        .build()
+}
+
 /// What follows a change that stands: bounded, because whoever waits for the change must not have to wait for ever, and a
 /// cancellation ends it.
 pub(crate) fn afterwards(summary: &str, limit: Duration) -> ActivityOptions {

@@ -4,7 +4,8 @@
 //! by constraints in `migrations/` where a constraint can say it, and by one transaction per function where not:
 //!
 //! * every function that takes an id takes the organisation as well, and answers `NotFound` for another one's;
-//! * of the platform's tables only `sync_connection` is ever written: its role, and rows of slots that we made;
+//! * of the platform's tables only two are ever written: `sync_connection`, its role and rows of slots that we made, and
+//!   `sync_job`, one row of our own for as long as a fence stands;
 //! * whatever changes roles or slots of a sync first locks that sync's row of `sync_state`, so such changes come one
 //!   after the other;
 //! * each function may be repeated with the same input and then changes nothing new;
@@ -12,18 +13,20 @@
 //!
 //! SQL is static text with every table under its schema. Errors are classified in [`classify()`](classify::classify), once.
 //!
-//! Start at [`Database`], then [`slots`] and [`shadow`] (a slot's life), [`plans`] and [`segments`] (a replay), [`roles`]
-//! (the flip), [`retire`] (a slot's end).
+//! Start at [`Database`], then [`slots`] and [`shadow`] (a slot's life), [`plans`] and [`segments`] (a replay), [`fence`] and
+//! [`roles`] (the flip), [`retire`] (a slot's end).
 
 pub mod active_destination;
 pub mod batch_hold;
 mod binary_copy;
 pub mod classify;
+pub mod collection;
 mod completeness;
 mod connect;
 pub mod dead_letters;
 pub mod donors;
 pub mod doubts;
+pub mod fence;
 pub mod follow_state;
 pub(crate) mod idle_connection;
 pub mod ledger;
@@ -31,6 +34,7 @@ mod migrate;
 pub mod operations;
 pub mod plans;
 pub mod platform;
+mod platform_jobs;
 pub mod retire;
 mod retire_rules;
 pub mod reverse_window;
@@ -41,6 +45,7 @@ pub mod segments;
 pub mod shadow;
 pub mod slots;
 mod staged_listing;
+mod switch_proof;
 mod switch_rules;
 mod sync_lock;
 mod text_enum;
@@ -53,6 +58,7 @@ pub(crate) mod tests;
 
 pub use connect::Database;
 pub use migrate::{MigrationStatus, PendingMigration};
+pub use platform_jobs::PlatformJob;
 pub use scope::SlotScope;
 pub use segment_entries::PlannedChange;
 pub use slots::{Role, SlotState};

@@ -17,7 +17,7 @@ use super::retire_rules::{Running, Standing, Target, Verdict, judge};
 use super::reverse_window::ReverseWindow;
 use super::roles::{Blocker, refusal};
 use super::slots::Role;
-use super::{Database, SlotScope, sync_lock};
+use super::{Database, SlotScope, fence, sync_lock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A slot to remove.
@@ -119,6 +119,7 @@ pub async fn mark(database: &Database, command: &RetireCommand) -> Result<()> {
     let scope = &command.scope;
     let mut transaction = database.pool().begin().await.during(DOING)?;
     sync_lock::lock(&mut transaction, scope.organization_id, scope.sync_id).await?;
+    fence::admit(&mut transaction, scope, command.operation_id).await?;
     let standing = standing(&mut transaction, command).await?;
     match judge(command, &standing) {
         Verdict::Finished(_) => return Ok(()),

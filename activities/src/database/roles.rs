@@ -1,7 +1,9 @@
 //! The flip: which slot of a sync is the active one.
 //!
-//! All or nothing, in one transaction under the sync's lock; idempotent by operation id; refused unless the target is a
-//! ready shadow, or a deprecated slot inside its reverse window. It leaves exactly one active slot, one more generation, one
+//! All or nothing, of one sync or of many, in one transaction under the locks of the syncs; idempotent by operation id. It is
+//! refused unless the target is a ready shadow, or a deprecated slot inside its reverse window; unless the operation holds
+//! the [fence](super::fence) and nothing broke through it; and unless a plan of this very operation has made the slot equal
+//! to the raw store and was verified ([`super::switch_proof`]). It leaves exactly one active slot, one more generation, one
 //! row in `audit`, a reverse window for the slot that was left, and a notification on the channel [`CHANNEL`] for whoever
 //! listens.
 
@@ -13,8 +15,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::classify::During;
-use super::switch_rules::{Standing, Verdict, judge};
-use super::{Database, sync_lock};
+use super::fence::{self, Hold, InTheWay, Obstacle};
+use super::switch_rules::{AuditEntry, Standing, Verdict, judge, outcome};
+use super::{Database, SlotScope, switch_proof, sync_lock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The Postgres channel that carries a JSON object about each flip, delivered when it is committed: `organization_id`,
@@ -44,6 +47,24 @@ pub struct FlipCommand {
     pub reverse_window: Duration,
     /// Whether the target must be a slot that was active before.
     pub rollback: bool,
+    /// Whether somebody with a reason wants it even without what is in `skipped`.
+    pub force: bool,
+    /// What could not be done before the flip, with the reason; empty unless forced. Then the slot need not be proved.
+    pub skipped: Vec<String>,
+}
+
+impl FlipCommand {
+    /// The slot to promote.
+    #[must_use]
+    pub fn scope(&self) -> SlotScope {
+        SlotScope { organization_id: self.organization_id, sync_id: self.sync_id, slot_id: self.target_slot_id }
+    }
+
+    /// The fence that it needs.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        Hold { sync_id: self.sync_id, organization_id: self.organization_id, operation_id: self.operation_id }
+    }
 }
 
 /// The slot that was active before the last switch, and the generation at which that is so.
@@ -68,6 +89,17 @@ pub struct FlipOutcome {
     pub switched_at: DateTime<Utc>,
     /// Until when the slot that was left is kept for a rollback; absent when it is not.
     pub kept_until: Option<DateTime<Utc>>,
+    /// What was left out by force, with the reason.
+    pub skipped: Vec<String>,
+}
+
+/// How a flip ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flipped {
+    /// All were made, in the order of the commands.
+    Done(Vec<FlipOutcome>),
+    /// A job of the platform broke through the fence, so nothing changed. Without it the flip can be tried again.
+    Breached(InTheWay),
 }
 
 /// A reason why a switch cannot be made, and the way out.
@@ -143,15 +175,8 @@ pub async fn check_switch(database: &Database, command: &FlipCommand) -> Result<
     let mut transaction =
         database.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.during(DOING)?;
     sync_lock::require_sync(&mut transaction, command.organization_id, command.sync_id).await?;
-    let generation: Option<i64> = sqlx::query_scalar(
-        "SELECT generation FROM sync_multiplexer.sync_state WHERE sync_id = $1 AND organization_id = $2",
-    )
-    .bind(command.sync_id)
-    .bind(command.organization_id)
-    .fetch_optional(&mut *transaction)
-    .await
-    .during(DOING)?;
-    let standing = standing(&mut transaction, command, generation.unwrap_or_default()).await?;
+    let generation = generation_of(&mut transaction, command).await?;
+    let standing = standing(&mut transaction, command, generation).await?;
     transaction.rollback().await.during(DOING)?;
     Ok(match judge(command, &standing) {
         Verdict::Finished(outcome) => SwitchCheck { finished: Some(outcome), blockers: Vec::new() },
@@ -160,41 +185,90 @@ pub async fn check_switch(database: &Database, command: &FlipCommand) -> Result<
     })
 }
 
-/// Makes the switch, or gives the answer again when it was made.
+/// Makes all the switches or none, or gives the answer again when they were made.
 ///
 /// # Errors
-/// `NotFound` when the sync of this organisation has no such destination; `Conflict`, with what to do, when the target may
-/// not be promoted, an expectation does not hold, or the operation id was another switch. Nothing changed then.
-pub async fn flip(database: &Database, command: &FlipCommand) -> Result<FlipOutcome> {
+/// `NotFound` when the sync of this organisation has no such destination; `Conflict`, with what to do, when a target may
+/// not be promoted or was not proved, the fence does not stand, an expectation does not hold, or an operation id was another
+/// switch. Nothing changed then.
+pub async fn flip(database: &Database, commands: &[FlipCommand]) -> Result<Flipped> {
     const DOING: &str = "flipping the roles";
     let mut transaction = database.pool().begin().await.during(DOING)?;
-    let generation = sync_lock::lock(&mut transaction, command.organization_id, command.sync_id).await?;
-    lock_rows(&mut transaction, command.sync_id).await?;
-    let standing = standing(&mut transaction, command, generation).await?;
-    match judge(command, &standing) {
-        Verdict::Finished(outcome) => return Ok(outcome),
-        Verdict::Blocked(blockers) => return Err(refusal(&blockers)),
-        Verdict::Clear => {}
+    let holds: Vec<Hold> = commands.iter().map(FlipCommand::hold).collect();
+    fence::lock(&mut transaction, &holds).await?;
+    let mut outcomes = Vec::with_capacity(commands.len());
+    for command in commands {
+        lock_rows(&mut transaction, command.sync_id).await?;
+        let generation = generation_of(&mut transaction, command).await?;
+        let standing = standing(&mut transaction, command, generation).await?;
+        match judge(command, &standing) {
+            Verdict::Finished(outcome) => outcomes.push(outcome),
+            Verdict::Blocked(blockers) => return Err(refusal(&blockers)),
+            Verdict::Clear => {
+                if let Some(job) = fence::breach(&mut transaction, &command.hold()).await? {
+                    return Ok(Flipped::Breached(InTheWay { sync_id: command.sync_id, what: Obstacle::Job(job) }));
+                }
+                switch_proof::require(&mut transaction, command).await?;
+                outcomes.push(change(&mut transaction, command, &standing).await?);
+            }
+        }
     }
+    transaction.commit().await.during(DOING)?;
+    Ok(Flipped::Done(outcomes))
+}
+
+/// What an operation switched in a sync, if it did.
+///
+/// # Errors
+/// Those of reading.
+pub async fn made_by(database: &Database, hold: &Hold) -> Result<Option<FlipOutcome>> {
+    let entry: Option<AuditEntry> = sqlx::query_as(
+        "SELECT sync_id, organization_id, previous_active, new_active, generation, at, kept_until, skipped
+         FROM sync_multiplexer.audit WHERE operation_id = $1 AND sync_id = $2 AND organization_id = $3",
+    )
+    .bind(hold.operation_id)
+    .bind(hold.sync_id)
+    .bind(hold.organization_id)
+    .fetch_optional(database.pool())
+    .await
+    .during("reading what was switched")?;
+    Ok(entry.as_ref().map(outcome))
+}
+
+/// Changes the roles of one sync. It is locked, and everything allows it.
+async fn change(connection: &mut PgConnection, command: &FlipCommand, standing: &Standing) -> Result<FlipOutcome> {
     let previous_active = standing.active();
     // Demoted first: at no moment does the unique index see two.
     if let Some(slot_id) = previous_active {
-        set_role(&mut transaction, command.sync_id, slot_id, "active", "deprecated").await?;
+        set_role(connection, command.sync_id, slot_id, "active", "deprecated").await?;
     }
     let from = if standing.is_deprecated(command.target_slot_id) { "deprecated" } else { "shadow" };
-    set_role(&mut transaction, command.sync_id, command.target_slot_id, from, "active").await?;
-    let recorded = record(&mut transaction, command, previous_active).await?;
-    move_window(&mut transaction, command, previous_active, recorded.kept_until).await?;
+    set_role(connection, command.sync_id, command.target_slot_id, from, "active").await?;
+    let recorded = record(connection, command, previous_active).await?;
+    move_window(connection, command, previous_active, recorded.kept_until).await?;
     let outcome = FlipOutcome {
         previous_active,
         new_active: command.target_slot_id,
         generation: recorded.generation,
         switched_at: recorded.at,
         kept_until: recorded.kept_until,
+        skipped: command.skipped.clone(),
     };
-    notify(&mut transaction, command, &outcome).await?;
-    transaction.commit().await.during(DOING)?;
+    notify(connection, command, &outcome).await?;
     Ok(outcome)
+}
+
+/// The generation of a sync that is locked.
+async fn generation_of(connection: &mut PgConnection, command: &FlipCommand) -> Result<i64> {
+    let generation: Option<i64> = sqlx::query_scalar(
+        "SELECT generation FROM sync_multiplexer.sync_state WHERE sync_id = $1 AND organization_id = $2",
+    )
+    .bind(command.sync_id)
+    .bind(command.organization_id)
+    .fetch_optional(connection)
+    .await
+    .during("reading the generation")?;
+    Ok(generation.unwrap_or_default())
 }
 
 /// The platform's rows of the sync, locked in the order of their ids.
@@ -231,7 +305,7 @@ async fn standing(connection: &mut PgConnection, command: &FlipCommand, generati
     .during(DOING)?;
     // Whoever's it is: the id is the key of the table, and the rules refuse one that is not this very switch.
     let by_this_operation = sqlx::query_as(
-        "SELECT sync_id, organization_id, previous_active, new_active, generation, at, kept_until
+        "SELECT sync_id, organization_id, previous_active, new_active, generation, at, kept_until, skipped
          FROM sync_multiplexer.audit WHERE operation_id = $1",
     )
     .bind(command.operation_id)
@@ -239,7 +313,7 @@ async fn standing(connection: &mut PgConnection, command: &FlipCommand, generati
     .await
     .during(DOING)?;
     let last = sqlx::query_as(
-        "SELECT sync_id, organization_id, previous_active, new_active, generation, at, kept_until
+        "SELECT sync_id, organization_id, previous_active, new_active, generation, at, kept_until, skipped
          FROM sync_multiplexer.audit
          WHERE sync_id = $1 AND organization_id = $2
          ORDER BY generation DESC LIMIT 1",
@@ -301,9 +375,9 @@ async fn record(
          )
          INSERT INTO sync_multiplexer.audit
              (operation_id, organization_id, sync_id, previous_active, new_active, generation, requested_by, reason,
-              kept_until)
+              kept_until, forced, skipped)
          SELECT $1, $2, $3, $4, $5, state.generation, $6, $7,
-                CASE WHEN $4 IS NOT NULL AND $8 > 0 THEN now() + $8 * interval '1 second' END
+                CASE WHEN $4 IS NOT NULL AND $8 > 0 THEN now() + $8 * interval '1 second' END, $9, $10
          FROM state
          RETURNING generation, at, kept_until",
     )
@@ -315,6 +389,8 @@ async fn record(
     .bind(&command.requested_by)
     .bind(&command.reason)
     .bind(i64::try_from(command.reverse_window.as_secs()).unwrap_or(i64::MAX))
+    .bind(command.force)
+    .bind(&command.skipped)
     .fetch_one(connection)
     .await
     .during("writing the audit row")
@@ -362,7 +438,7 @@ async fn notify(connection: &mut PgConnection, command: &FlipCommand, outcome: &
 }
 
 /// A refusal in words: the first blocker, with what to do.
-pub(super) fn refusal(blockers: &[Blocker]) -> Error {
+pub(crate) fn refusal(blockers: &[Blocker]) -> Error {
     let Blocker { kind, message, next_step } = &blockers[0];
     Error::new(*kind, format!("{message}: {next_step}"))
 }

@@ -3,9 +3,9 @@
 //! The dry run and the flip judge by the same function, so a switch that was announced as possible fails only because the
 //! world moved in between.
 //!
-//! A deprecated slot is promoted again only inside its reverse window, and only by a rollback that says so. It was complete when it was left. That nothing which
-//! was written since is missing, is not for these rules to know: it takes following the slot, and a last catch-up behind a
-//! fence. After the window nobody feeds the slot, so going back to it would lose what was written since.
+//! A deprecated slot is promoted again only inside its reverse window, and only by a rollback that says so. It was complete
+//! when it was left. That nothing which was written since is missing, is not for these rules to know: following the slot and
+//! the last catch-up behind the fence see to it. After the window nobody feeds the slot.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -40,6 +40,7 @@ pub(super) struct AuditEntry {
     pub generation: u64,
     pub at: DateTime<Utc>,
     pub kept_until: Option<DateTime<Utc>>,
+    pub skipped: Vec<String>,
 }
 
 /// How things stand in the sync.
@@ -200,13 +201,15 @@ fn expectations(command: &FlipCommand, standing: &Standing) -> Vec<Blocker> {
     blockers
 }
 
-fn outcome(entry: &AuditEntry) -> FlipOutcome {
+/// The answer that was given to this switch.
+pub(super) fn outcome(entry: &AuditEntry) -> FlipOutcome {
     FlipOutcome {
         previous_active: entry.previous_active,
         new_active: entry.new_active,
         generation: entry.generation,
         switched_at: entry.at,
         kept_until: entry.kept_until,
+        skipped: entry.skipped.clone(),
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) async fn run(context: &Context, input: PlanReplayInput) -> Result<Pla
         confirm_drop: input.confirm_drop,
         allow_incomplete: input.allow_incomplete,
         retry_dead_letters: !input.catch_up,
+        operation_id: ids::operation(input.slot.as_ref())?,
     };
     let listing = Box::pin(context.store.sync(scope.sync_id).list());
     let plan = plans::create(&context.database, &scope, plan_id, listing, &options).await?;

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::PlanSummary;
 use super::difference::Difference;
+use super::{PlanOptions, PlanSummary};
 use crate::database::classify::During;
 use crate::database::segment_entries::{self, PlannedChange};
 use crate::database::{SlotScope, staged_listing};
@@ -27,12 +27,13 @@ pub(super) async fn freeze(
     scope: &SlotScope,
     plan_id: Uuid,
     difference: Difference,
-    segment_entities: Option<u32>,
+    options: &PlanOptions,
 ) -> Result<PlanSummary> {
     let writes = bigint(difference.pending)?;
     let deletes = bigint(difference.deletes())?;
     let aimed = (writes + deletes + AIMED_SEGMENTS - 1) / AIMED_SEGMENTS;
-    let size = segment_entities.map_or(aimed.clamp(*CHOSEN_ENTITIES.start(), *CHOSEN_ENTITIES.end()), i64::from);
+    let size =
+        options.segment_entities.map_or(aimed.clamp(*CHOSEN_ENTITIES.start(), *CHOSEN_ENTITIES.end()), i64::from);
     let write_segments = (writes + size - 1) / size;
     let delete_segments = (deletes + size - 1) / size;
     // Segments are numbered by a 32 bit integer in the database and on the wire.
@@ -50,8 +51,9 @@ pub(super) async fn freeze(
     let summary = sqlx::query_as(
         "INSERT INTO sync_multiplexer.plan
              (plan_id, slot_id, sync_id, organization_id, listed, unchanged, left_out, entities, oldest_change, segments,
-              segment_entities, vanished, vanished_sample, deletes, held_back, delete_segments, in_doubt)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+              segment_entities, vanished, vanished_sample, deletes, held_back, delete_segments, in_doubt, operation_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                 $18)
          RETURNING plan_id, segments, delete_segments, entities, deletes, held_back, listed, unchanged, left_out,
                    oldest_change, vanished_sample",
     )
@@ -72,6 +74,7 @@ pub(super) async fn freeze(
     .bind(bigint(difference.held_back)?)
     .bind(delete_segments)
     .bind(bigint(difference.in_doubt)?)
+    .bind(options.operation_id)
     .fetch_one(&mut *connection)
     .await
     .during(DOING)?;

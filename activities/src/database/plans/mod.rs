@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::classify::During;
 use super::slots::Role;
-use super::{Database, SlotScope, batch_hold, dead_letters, doubts, retire, staged_listing};
+use super::{Database, SlotScope, batch_hold, dead_letters, doubts, fence, retire, staged_listing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::ListedObject;
 
@@ -36,6 +36,8 @@ pub struct PlanOptions {
     pub allow_incomplete: bool,
     /// Try objects again that are dead letters in the same version.
     pub retry_dead_letters: bool,
+    /// On whose behalf. While another operation's fence stands around the sync, no plan is made.
+    pub operation_id: Uuid,
 }
 
 impl PlanOptions {
@@ -51,6 +53,7 @@ impl Default for PlanOptions {
             confirm_drop: 0,
             allow_incomplete: false,
             retry_dead_letters: true,
+            operation_id: Uuid::nil(),
         }
     }
 }
@@ -92,6 +95,15 @@ pub struct PlanSummary {
     pub vanished_sample: Vec<String>,
 }
 
+/// How far a slot is behind the raw store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Entities to write or delete.
+    pub entities: u64,
+    /// When the oldest object to write was modified.
+    pub oldest_change: Option<DateTime<Utc>>,
+}
+
 /// Reads the whole `listing` and freezes how the slot differs from it, in byte order of the keys. Letters of objects that
 /// are gone go too.
 ///
@@ -99,7 +111,8 @@ pub struct PlanSummary {
 ///
 /// # Errors
 /// `NotFound` for a slot this product did not build; `InvalidInput` for an impossible segment size; `Conflict` when the slot
-/// is active or being retired, or the plan id belongs to another slot; `RawStoreInvalid` for an empty listing, and for one that lacks more of
+/// is active or being retired, another operation's fence stands around the sync, or the plan id belongs to another slot;
+/// `RawStoreInvalid` for an empty listing, and for one that lacks more of
 /// what the slot holds than the options allow; `Unavailable` when another plan was made meanwhile; the first error of the
 /// listing, as it is. After any of them the slot's earlier plan is untouched.
 pub async fn create(
@@ -122,6 +135,7 @@ pub async fn create(
     if let Some(summary) = finished(&mut transaction, scope, plan_id).await? {
         return Ok(summary);
     }
+    fence::admit(&mut transaction, scope, options.operation_id).await?;
     let earlier = current(&mut transaction, scope).await?;
     staged_listing::stage(&mut transaction, listing).await?;
 
@@ -129,6 +143,9 @@ pub async fn create(
     // that is older than it only finds more to do.
     batch_hold::keep_batches_out(&mut transaction, scope).await?;
     lock_target(&mut transaction, scope).await?;
+    // Asked again, because the fence may have been raised meanwhile. Its owner plans after it raised it, so either he waits
+    // for this slot's lock and replaces this plan, or he was first, and the fence is seen here.
+    fence::admit(&mut transaction, scope, options.operation_id).await?;
     // Another attempt of the same activity may have finished while this one listed.
     if let Some(summary) = finished(&mut transaction, scope, plan_id).await? {
         return Ok(summary);
@@ -149,9 +166,36 @@ pub async fn create(
     }
     guard::check(scope, &difference, options)?;
     dead_letters::forget_unlisted(&mut transaction, scope).await?;
-    let summary = freeze::freeze(&mut transaction, scope, plan_id, difference, options.segment_entities).await?;
+    let summary = freeze::freeze(&mut transaction, scope, plan_id, difference, options).await?;
     transaction.commit().await.during(DOING)?;
     Ok(summary)
+}
+
+/// How much a plan made now would hold, and since when the oldest of it waits. Changes nothing; reads the whole `listing`.
+///
+/// # Errors
+/// Those of [`create`] that are about the slot and the listing.
+pub async fn measure(
+    database: &Database,
+    scope: &SlotScope,
+    listing: BoxStream<'_, Result<ListedObject>>,
+    options: &PlanOptions,
+) -> Result<Backlog> {
+    const DOING: &str = "measuring how far the slot is behind";
+    let mut connection = staged_listing::connection(database).await?;
+    let mut transaction = connection.begin().await.during(DOING)?;
+    scope.require(&mut transaction).await?;
+    staged_listing::stage(&mut transaction, listing).await?;
+    let mut difference = difference::find(&mut transaction, scope, options.retry_dead_letters).await?;
+    if !options.allow_incomplete {
+        guard::hold_back(&mut transaction, scope, &mut difference).await?;
+    }
+    guard::check(scope, &difference, options)?;
+    transaction.rollback().await.during(DOING)?;
+    Ok(Backlog {
+        entities: difference.pending + difference.deletes(),
+        oldest_change: difference.oldest_change_ms.and_then(DateTime::from_timestamp_millis),
+    })
 }
 
 /// Removes the slot's plan with its segments, when no batch of it is being written; none is written afterwards. Answers whether

@@ -131,7 +131,8 @@ async fn our_own_tables() {
         ("plan SET unchanged = unchanged + 1", "plan_accounts_for_every_object"),
         ("plan SET segments = 9", "plan_segments_hold_all"),
         ("sync_state SET generation = -1", "sync_state_generation_check"),
-        ("sync_state SET fence_owner = gen_random_uuid()", "sync_state_fence_is_owned_and_expires"),
+        ("sync_state SET fence_expires_at = now()", "sync_state_fence_is_owned_and_expires"),
+        ("sync_state SET fence_job_id = gen_random_uuid()", "sync_state_fence_is_whole"),
     ] {
         assert_eq!(refusal(&world, format!("UPDATE sync_multiplexer.{statement}")).await, constraint, "{statement}");
     }
@@ -164,7 +165,7 @@ async fn an_operation_ends_once_and_fails_for_a_reason() {
 async fn a_deleted_sync_takes_everything_with_it_but_the_audit() {
     let world = World::new().await;
     let slot = world.ready_shadow().await;
-    crate::database::roles::flip(world.database(), &world.flip_to(slot.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(slot.slot_id)).await.unwrap();
     sqlx::query("DELETE FROM public.organization WHERE id = $1")
         .bind(world.organization_id)
         .execute(world.pool())

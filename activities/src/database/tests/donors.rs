@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::world::World;
 use crate::database::shadow::{self, NewShadow};
-use crate::database::{SlotScope, donors, roles, slots};
+use crate::database::{SlotScope, donors, slots};
 use crate::error::ErrorKind;
 
 /// Slots that may give vectors of a model to `scope`.
@@ -34,8 +34,8 @@ async fn donors_have_vectors_of_the_model_and_come_in_the_order_of_roles() {
     assert!(found(&world, &empty, "model three").await.is_empty());
     assert_eq!(found(&world, &second, "model one").await, [first.slot_id, half.slot_id], "never the slot itself");
 
-    roles::flip(world.database(), &world.flip_to(first.slot_id)).await.unwrap();
-    roles::flip(world.database(), &world.flip_to(second.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(first.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(second.slot_id)).await.unwrap();
     assert_eq!(
         found(&world, &empty, "model one").await,
         [second.slot_id, half.slot_id, first.slot_id],

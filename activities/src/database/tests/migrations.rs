@@ -4,6 +4,7 @@ use sqlx::{Connection, Executor, PgPool, Row};
 use uuid::Uuid;
 
 use super::world::{connection, join, organization, sync};
+use crate::database::fence::{self, Hold};
 use crate::database::test_database::TestDatabase;
 use crate::error::ErrorKind;
 
@@ -445,4 +446,27 @@ async fn the_rows_of_the_ledger_become_pages() {
     let found: Vec<LedgerEntry> = ledger::stream(world.database(), &scope).await.unwrap().try_collect().await.unwrap();
     expected[1299].points = 9;
     assert!(found == expected[700..], "the rest is as it was");
+}
+
+#[tokio::test]
+async fn a_fence_stands_on_every_platform() {
+    for test in [platform().await, head_platform().await, TestDatabase::empty().await] {
+        test.database.migrate().await.unwrap();
+        let pool = test.database.pool();
+        let organization_id = organization(pool).await;
+        let hold = Hold { sync_id: sync(pool, organization_id).await, organization_id, operation_id: Uuid::now_v7() };
+        let lasts = std::time::Duration::from_secs(60);
+        assert_eq!(fence::raise(&test.database, &[hold], lasts).await.unwrap(), []);
+        let jobs: Vec<serde_json::Value> =
+            sqlx::query_scalar("SELECT to_jsonb(job) FROM public.sync_job AS job WHERE sync_id = $1")
+                .bind(hold.sync_id)
+                .fetch_all(pool)
+                .await
+                .unwrap();
+        assert_eq!((jobs.len(), &jobs[0]["status"]), (1, &"running".into()));
+        if let Some(configuration) = jobs[0].get("sync_config") {
+            assert_eq!(configuration["handlers"]["enable_postgres_handler"], false, "the reaper leaves it alone");
+        }
+        fence::lower(&test.database, &[hold]).await.unwrap();
+    }
 }

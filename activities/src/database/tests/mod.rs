@@ -6,6 +6,7 @@ mod constraints;
 mod dead_letters;
 mod donors;
 mod exclusivity;
+mod fence;
 mod ledger;
 mod migrations;
 mod operations;

@@ -8,7 +8,7 @@ use crate::database::SlotScope;
 use crate::database::dead_letters::{self, NewDeadLetter, Stage};
 use crate::database::plans::PlanOptions;
 use crate::database::segments::{self, BatchRecord};
-use crate::database::{PlannedChange, ledger, plans, roles, slots};
+use crate::database::{PlannedChange, ledger, plans, slots};
 use crate::error::{ErrorKind, Result};
 use crate::raw_store::ListedObject;
 
@@ -125,7 +125,7 @@ async fn a_plan_that_cannot_be_made_leaves_the_earlier_one() {
 async fn nothing_is_planned_into_the_active_slot() {
     let world = World::new().await;
     let scope = world.ready_shadow().await;
-    roles::flip(world.database(), &world.flip_to(scope.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(scope.slot_id)).await.unwrap();
     let error =
         plans::create(world.database(), &scope, Uuid::now_v7(), listing(&["b.json"]), &sized(None)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);

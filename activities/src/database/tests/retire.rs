@@ -54,8 +54,8 @@ fn operation(world: &World, kind: OperationKind, slot_id: Option<Uuid>, workflow
 /// A slot that was active and is not any more, and the one that is.
 async fn deprecated(world: &World) -> (SlotScope, SlotScope) {
     let (old, new) = (world.ready_shadow().await, world.ready_shadow().await);
-    roles::flip(world.database(), &world.flip_to(old.slot_id)).await.unwrap();
-    roles::flip(world.database(), &world.flip_to(new.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(old.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(new.slot_id)).await.unwrap();
     (old, new)
 }
 
@@ -131,7 +131,7 @@ async fn force_inside_the_window_is_on_record_and_after_it_is_none() {
     assert_eq!((removed.forced_before, removed.reason.as_str()), (Some(until), "space"));
 
     let newest = world.ready_shadow().await;
-    roles::flip(world.database(), &world.flip_to(newest.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(newest.slot_id)).await.unwrap();
     world.end_window(new.slot_id).await;
     let forced = RetireCommand { force: true, reason: "space".into(), ..world.retire(new) };
     assert_eq!(retired(&world, &forced, 2).await.forced_before, None, "there was nothing to cut short");
@@ -274,23 +274,22 @@ async fn a_retire_that_ended_half_way_is_taken_over() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_a_switch_and_a_retire_of_the_same_slot_one_wins() {
-    let world = World::new().await;
+    let world = std::sync::Arc::new(World::new().await);
     let (mut switched, mut marked) = (0, 0);
     for _ in 0..20 {
         let slot = world.ready_shadow().await;
         let (flip, command) = (world.flip_to(slot.slot_id), world.retire(slot));
-        let (databases, start) =
-            ([world.database().clone(), world.database().clone()], std::sync::Arc::new(tokio::sync::Barrier::new(2)));
-        let [one, other] = databases;
+        let start = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+        let (one, other) = (std::sync::Arc::clone(&world), std::sync::Arc::clone(&world));
         let (first, second) = (start.clone(), start);
         let (flipped, retiring) = tokio::join!(
             tokio::spawn(async move {
                 first.wait().await;
-                roles::flip(&one, &flip).await
+                one.flip(&flip).await
             }),
             tokio::spawn(async move {
                 second.wait().await;
-                retire::mark(&other, &command).await
+                retire::mark(other.database(), &command).await
             }),
         );
         let (flipped, retiring) = (flipped.unwrap(), retiring.unwrap());

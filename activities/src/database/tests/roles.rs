@@ -1,6 +1,7 @@
 //! The flip, alone and in a crowd.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 use sqlx::postgres::PgListener;
@@ -16,7 +17,7 @@ pub(super) async fn refused(world: &World, command: &FlipCommand) -> String {
     let before = world.everything().await;
     let check = roles::check_switch(world.database(), command).await.unwrap();
     assert_eq!(check.finished, None);
-    let error = roles::flip(world.database(), command).await.unwrap_err();
+    let error = roles::flip(world.database(), std::slice::from_ref(command)).await.unwrap_err();
     assert_eq!(world.everything().await, before, "a refused flip changes nothing");
     let first = &check.blockers[0];
     assert_eq!(
@@ -44,7 +45,7 @@ async fn a_ready_shadow_is_promoted_and_everybody_can_know() {
     };
     assert_eq!(roles::check_switch(world.database(), &command).await.unwrap(), SwitchCheck::default());
 
-    let outcome = roles::flip(world.database(), &command).await.unwrap();
+    let outcome = world.flip(&command).await.unwrap();
 
     assert_eq!(outcome.previous_active, Some(world.active_slot_id));
     assert_eq!((outcome.new_active, outcome.generation), (slot.slot_id, 1));
@@ -85,12 +86,12 @@ async fn a_repeated_flip_gives_the_same_answer_and_changes_nothing() {
     let world = World::new().await;
     let slot = world.ready_shadow().await;
     let command = FlipCommand { expected_generation: Some(0), ..world.flip_to(slot.slot_id) };
-    let outcome = roles::flip(world.database(), &command).await.unwrap();
+    let outcome = world.flip(&command).await.unwrap();
     let after = world.everything().await;
-    assert_eq!(roles::flip(world.database(), &command).await.unwrap(), outcome);
+    assert_eq!(world.flip(&command).await.unwrap(), outcome);
     // Another operation that asks for the very same change finds it done.
     let equal = FlipCommand { operation_id: Uuid::now_v7(), ..command.clone() };
-    assert_eq!(roles::flip(world.database(), &equal).await.unwrap(), outcome);
+    assert_eq!(world.flip(&equal).await.unwrap(), outcome);
     let check = roles::check_switch(world.database(), &equal).await.unwrap();
     assert_eq!(check, SwitchCheck { finished: Some(outcome.clone()), blockers: vec![] });
     assert_eq!(world.everything().await, after);
@@ -103,8 +104,8 @@ async fn a_repeated_flip_gives_the_same_answer_and_changes_nothing() {
 
     // A later flip does not change what the first operation answers.
     let next = world.ready_shadow().await;
-    roles::flip(world.database(), &world.flip_to(next.slot_id)).await.unwrap();
-    assert_eq!(roles::flip(world.database(), &command).await.unwrap(), outcome);
+    world.flip(&world.flip_to(next.slot_id)).await.unwrap();
+    assert_eq!(world.flip(&command).await.unwrap(), outcome);
 }
 
 #[tokio::test]
@@ -126,7 +127,7 @@ async fn what_cannot_be_promoted() {
         assert!(message.contains(words), "{message}");
     }
     let ready = world.ready_shadow().await;
-    roles::flip(world.database(), &world.flip_to(ready.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(ready.slot_id)).await.unwrap();
     let message = refused(&world, &world.flip_to(world.active_slot_id)).await;
     assert!(message.contains("deprecated"), "{message}");
 }
@@ -152,7 +153,7 @@ async fn an_operation_id_is_one_switch() {
     let world = World::new().await;
     let (first, second) = (world.ready_shadow().await, world.ready_shadow().await);
     let command = world.flip_to(first.slot_id);
-    roles::flip(world.database(), &command).await.unwrap();
+    world.flip(&command).await.unwrap();
     let other = FlipCommand { target_slot_id: second.slot_id, ..command };
     assert!(refused(&world, &other).await.contains("another switch"));
 }
@@ -166,7 +167,7 @@ async fn a_sync_without_an_active_slot_gets_one() {
         .execute(world.pool())
         .await
         .unwrap();
-    let outcome = roles::flip(world.database(), &world.flip_to(slot.slot_id)).await.unwrap();
+    let outcome = world.flip(&world.flip_to(slot.slot_id)).await.unwrap();
     assert_eq!((outcome.previous_active, outcome.generation), (None, 1));
 }
 
@@ -176,7 +177,7 @@ async fn a_slot_of_another_sync_is_not_found() {
     let slot = world.ready_shadow().await;
     let other_sync = sync(world.pool(), world.organization_id).await;
     let command = FlipCommand { sync_id: other_sync, ..world.flip_to(slot.slot_id) };
-    let error = roles::flip(world.database(), &command).await.unwrap_err();
+    let error = roles::flip(world.database(), &[command]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(roles::generation(world.database(), world.organization_id, other_sync).await.unwrap(), 0);
 }
@@ -185,11 +186,12 @@ async fn a_slot_of_another_sync_is_not_found() {
 async fn in_a_crowd_each_generation_has_one_winner() {
     let world = World::new().await;
     let targets = [world.ready_shadow().await.slot_id, world.ready_shadow().await.slot_id];
+    let world = Arc::new(world);
     let tasks: Vec<_> = (0..20)
         .map(|n| {
-            let database = world.database().clone();
+            let world = Arc::clone(&world);
             let command = FlipCommand { expected_generation: Some(0), ..world.flip_to(targets[n % 2]) };
-            tokio::spawn(async move { (command.clone(), roles::flip(&database, &command).await) })
+            tokio::spawn(async move { (command.clone(), world.flip(&command).await) })
         })
         .collect();
     let mut winners = Vec::new();
@@ -216,7 +218,7 @@ async fn in_a_crowd_each_generation_has_one_winner() {
         .unwrap();
     assert_eq!(audit, [(1, winners[0].1.new_active)]);
     for (command, outcome) in &winners {
-        assert_eq!(&roles::flip(world.database(), command).await.unwrap(), outcome);
+        assert_eq!(&world.flip(command).await.unwrap(), outcome);
     }
 }
 
@@ -224,10 +226,11 @@ async fn in_a_crowd_each_generation_has_one_winner() {
 async fn without_expectations_each_ready_shadow_is_promoted_once() {
     let world = World::new().await;
     let targets = [world.ready_shadow().await.slot_id, world.ready_shadow().await.slot_id];
+    let world = Arc::new(world);
     let tasks: Vec<_> = (0..20)
         .map(|n| {
-            let (database, command) = (world.database().clone(), world.flip_to(targets[n % 2]));
-            tokio::spawn(async move { roles::flip(&database, &command).await })
+            let (world, command) = (Arc::clone(&world), world.flip_to(targets[n % 2]));
+            tokio::spawn(async move { world.flip(&command).await })
         })
         .collect();
     let mut winners = BTreeMap::new();

@@ -23,7 +23,7 @@ async fn window(world: &World, slot_id: Uuid) -> Option<ReverseWindow> {
 async fn two_slots() -> (World, SlotScope, SlotScope) {
     let world = World::new().await;
     let (first, second) = (world.ready_shadow().await, world.ready_shadow().await);
-    roles::flip(world.database(), &world.flip_to(first.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(first.slot_id)).await.unwrap();
     (world, first, second)
 }
 
@@ -40,7 +40,7 @@ async fn a_flip_opens_the_window_of_the_slot_it_leaves_and_going_back_ends_it() 
     let (world, first, second) = two_slots().await;
     assert_eq!(window(&world, first.slot_id).await, None, "an active slot has no window");
 
-    let left = roles::flip(world.database(), &world.flip_to(second.slot_id)).await.unwrap();
+    let left = world.flip(&world.flip_to(second.slot_id)).await.unwrap();
     let until = left.kept_until.unwrap();
     assert_eq!(until - left.switched_at, chrono::Duration::seconds(3600));
     assert_eq!(window(&world, first.slot_id).await, Some(ReverseWindow { kept_until: until, is_open: true }));
@@ -48,20 +48,20 @@ async fn a_flip_opens_the_window_of_the_slot_it_leaves_and_going_back_ends_it() 
 
     let back = FlipCommand { rollback: true, ..world.flip_to(first.slot_id) };
     assert_eq!(roles::check_switch(world.database(), &back).await.unwrap(), roles::SwitchCheck::default());
-    let returned = roles::flip(world.database(), &back).await.unwrap();
+    let returned = world.flip(&back).await.unwrap();
     assert_eq!((returned.previous_active, returned.generation), (Some(second.slot_id), 3));
     assert_eq!(kept_until(&world, first.slot_id).await, None, "the slot that is active again is kept for nothing");
     assert_eq!(window(&world, first.slot_id).await, None);
     assert!(window(&world, second.slot_id).await.unwrap().is_open, "a rollback can be rolled back");
-    assert_eq!(roles::flip(world.database(), &back).await.unwrap(), returned, "asked again, it answers the same");
+    assert_eq!(world.flip(&back).await.unwrap(), returned, "asked again, it answers the same");
     let equal = FlipCommand { operation_id: Uuid::now_v7(), ..back };
-    assert_eq!(roles::flip(world.database(), &equal).await.unwrap(), returned);
+    assert_eq!(world.flip(&equal).await.unwrap(), returned);
 
     // A switch that comes late is no rollback.
     let words = refused(&world, &world.flip_to(second.slot_id)).await;
     assert!(words.contains("going back to it is a rollback"), "{words}");
     let again = FlipCommand { rollback: true, ..world.flip_to(second.slot_id) };
-    roles::flip(world.database(), &again).await.unwrap();
+    world.flip(&again).await.unwrap();
     let active = active_destination::resolve(world.database(), world.organization_id, world.sync_id).await.unwrap();
     assert_eq!((active.slot_id, active.generation), (second.slot_id, 4));
 }
@@ -69,7 +69,7 @@ async fn a_flip_opens_the_window_of_the_slot_it_leaves_and_going_back_ends_it() 
 #[tokio::test]
 async fn after_the_window_or_without_one_there_is_no_way_back() {
     let (world, first, second) = two_slots().await;
-    roles::flip(world.database(), &world.flip_to(second.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(second.slot_id)).await.unwrap();
     world.end_window(first.slot_id).await;
     assert!(!window(&world, first.slot_id).await.unwrap().is_open);
     for rollback in [false, true] {
@@ -82,7 +82,7 @@ async fn after_the_window_or_without_one_there_is_no_way_back() {
 
     let third = world.ready_shadow().await;
     let unkept = FlipCommand { reverse_window: Duration::ZERO, ..world.flip_to(third.slot_id) };
-    assert_eq!(roles::flip(world.database(), &unkept).await.unwrap().kept_until, None);
+    assert_eq!(world.flip(&unkept).await.unwrap().kept_until, None);
     assert_eq!(window(&world, second.slot_id).await, None);
     let words = refused(&world, &world.flip_to(second.slot_id)).await;
     assert!(words.contains("left without a reverse window"), "{words}");
@@ -118,7 +118,7 @@ async fn the_one_before_is_where_the_last_switch_came_from() {
     let came_from = |slot_id, generation| Predecessor { slot_id, generation };
     let steps = [(first, world.active_slot_id, false), (second, first.slot_id, false), (first, second.slot_id, true)];
     for (generation, (to, from, rollback)) in (1..).zip(steps) {
-        roles::flip(world.database(), &FlipCommand { rollback, ..world.flip_to(to.slot_id) }).await.unwrap();
+        world.flip(&FlipCommand { rollback, ..world.flip_to(to.slot_id) }).await.unwrap();
         assert_eq!(before().await.unwrap(), came_from(from, generation));
     }
 
@@ -129,7 +129,7 @@ async fn the_one_before_is_where_the_last_switch_came_from() {
         .execute(other.pool())
         .await
         .unwrap();
-    roles::flip(other.database(), &other.flip_to(only.slot_id)).await.unwrap();
+    other.flip(&other.flip_to(only.slot_id)).await.unwrap();
     let error = roles::predecessor(other.database(), other.organization_id, other.sync_id).await.unwrap_err();
     assert!(error.message().contains("had no active slot before"), "{error}");
 }

@@ -196,7 +196,7 @@ async fn a_slot_is_ready_only_when_its_own_plan_is_done() {
 async fn the_active_slot_is_never_marked() {
     let world = World::new().await;
     let scope = world.ready_shadow().await;
-    crate::database::roles::flip(world.database(), &world.flip_to(scope.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(scope.slot_id)).await.unwrap();
     let error = slots::mark_building(world.database(), &scope).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.message().contains("is active"), "{error}");

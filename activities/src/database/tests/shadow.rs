@@ -6,9 +6,9 @@ use uuid::Uuid;
 use super::world::{World, join, sync};
 use crate::database::SlotScope;
 use crate::database::classify::is_violation_of;
+use crate::database::dead_letters;
 use crate::database::shadow::{self, NewShadow, Shadow};
 use crate::database::slots::{self, Role, SlotState};
-use crate::database::{dead_letters, roles};
 use crate::error::ErrorKind;
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn what_must_not_be_touched_is_a_conflict_that_says_what_to_do() {
     // The first active slot becomes the deprecated one.
     let promoted = world.ready_shadow().await;
     let promoted_connection = slots::get(world.database(), &promoted).await.unwrap().connection_id;
-    roles::flip(world.database(), &world.flip_to(promoted.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(promoted.slot_id)).await.unwrap();
     let before = world.everything().await;
 
     for (connection_id, words) in [
@@ -136,7 +136,7 @@ async fn no_two_slots_of_a_sync_are_in_one_place() {
     let world = World::new().await;
     let first = world.ready_shadow().await;
     let taken = slots::get(world.database(), &first).await.unwrap().built.unwrap().place.unwrap();
-    roles::flip(world.database(), &world.flip_to(first.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(first.slot_id)).await.unwrap();
     let before = world.everything().await;
     let second = NewShadow { place: taken.clone(), ..world.new_shadow(world.destination().await) };
     let error = shadow::create(world.database(), &second).await.unwrap_err();
@@ -248,7 +248,7 @@ async fn the_undo_removes_only_what_its_operation_made_and_only_a_shadow() {
     assert!(!shadow::drop_shadow(world.database(), &world.scope(world.active_slot_id), made_by).await.unwrap());
     assert_eq!(world.everything().await, before);
 
-    roles::flip(world.database(), &world.flip_to(slot.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(slot.slot_id)).await.unwrap();
     let flipped = world.everything().await;
     let error = shadow::drop_shadow(world.database(), &slot, made_by).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
@@ -261,7 +261,7 @@ async fn the_list_is_in_the_order_of_roles_and_counts_what_is_recorded() {
     let platform_made = join(world.pool(), world.sync_id, world.destination().await, 3).await;
     let promoted = world.ready_shadow().await;
     let newest = world.shadow().await;
-    roles::flip(world.database(), &world.flip_to(promoted.slot_id)).await.unwrap();
+    world.flip(&world.flip_to(promoted.slot_id)).await.unwrap();
     let listed = slots::list(world.database(), world.organization_id, world.sync_id).await.unwrap();
     let order: Vec<_> = listed.iter().map(|slot| (slot.slot_id, slot.role.unwrap())).collect();
     assert_eq!(

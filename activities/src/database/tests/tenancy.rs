@@ -109,7 +109,7 @@ async fn a_stranger_finds_nothing() {
         // The undo of a slot that is not there is no error, and no effect.
         assert!(!matches!(shadow::drop_shadow(db, &scope, made_by).await, Ok(true)));
         let flip = FlipCommand { organization_id: stranger, sync_id: scope.sync_id, ..world.flip_to(own.slot_id) };
-        assert_eq!(kind(roles::flip(db, &flip).await), Some(ErrorKind::NotFound));
+        assert_eq!(kind(roles::flip(db, std::slice::from_ref(&flip)).await), Some(ErrorKind::NotFound));
     }
     let operation_id = operation.operation_id;
     let strange = NewOperation { organization_id: stranger, ..operation };

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::database::ledger::{ContentDigest, LedgerEntry, TokenDigest};
+use crate::database::ledger::{self, ContentDigest, LedgerEntry, TokenDigest};
 use crate::database::plans::{self, PlanOptions};
 use crate::database::retire::RetireCommand;
 use crate::database::segments::BatchRecord;
 use crate::database::shadow::{self, NewShadow, Shadow};
 use crate::database::test_database::TestDatabase;
-use crate::database::{Database, PlannedChange, SlotScope, roles, segments, slots};
+use crate::database::{Database, PlannedChange, SlotScope, fence, roles, segments, slots, verifications};
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::ListedObject;
 
@@ -125,7 +125,52 @@ impl World {
             reason: "test".into(),
             reverse_window: Duration::from_secs(3600),
             rollback: false,
+            force: false,
+            skipped: Vec::new(),
         }
+    }
+
+    /// Makes a switch the way its workflow does: behind a fence, after a last catch-up that was verified. One that cannot be
+    /// made, or was made already, needs neither.
+    pub async fn flip(&self, command: &roles::FlipCommand) -> Result<roles::FlipOutcome> {
+        if !self.is_open(command).await? {
+            return self.flip_alone(command).await;
+        }
+        let hold = command.hold();
+        while !fence::raise(self.database(), &[hold], Duration::from_secs(60)).await?.is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if self.is_open(command).await? {
+            self.prove(command).await?;
+        }
+        let flipped = self.flip_alone(command).await;
+        fence::lower(self.database(), &[hold]).await?;
+        flipped
+    }
+
+    /// The flip and nothing else.
+    pub async fn flip_alone(&self, command: &roles::FlipCommand) -> Result<roles::FlipOutcome> {
+        match roles::flip(self.database(), std::slice::from_ref(command)).await? {
+            roles::Flipped::Done(mut outcomes) => Ok(outcomes.remove(0)),
+            roles::Flipped::Breached(by) => panic!("nobody starts jobs here: {by:?}"),
+        }
+    }
+
+    /// Makes a plan of the operation from what the slot holds, which leaves nothing to do, and records that it is right.
+    pub async fn prove(&self, command: &roles::FlipCommand) -> Result<()> {
+        let scope = command.scope();
+        let entries: Vec<_> =
+            ledger::stream(self.database(), &scope).await?.map_ok(|entry| entry.object_key).try_collect().await?;
+        let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+        let options = PlanOptions { operation_id: command.operation_id, ..sized(None) };
+        let plan_id = Uuid::now_v7();
+        plans::create(self.database(), &scope, plan_id, listing(&keys), &options).await?;
+        verifications::record(self.database(), &scope, plan_id, command.operation_id, true, &json!({})).await
+    }
+
+    async fn is_open(&self, command: &roles::FlipCommand) -> Result<bool> {
+        let check = roles::check_switch(self.database(), command).await?;
+        Ok(check.finished.is_none() && check.blockers.is_empty())
     }
 
     pub fn retire(&self, scope: SlotScope) -> RetireCommand {

@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
-    CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
-    EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput,
-    MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RemovePointsInput,
-    RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult,
-    UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
-    VerifySlotInput,
+    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, BeginResyncInput, BeginResyncOutput, CancelResyncInput,
+    CancelResyncOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput,
+    CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput,
+    FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput, MarkRetiringInput, PlanReplayInput,
+    PlanReplayOutput, PlatformJob, PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
+    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, TriggerResyncInput, UndoInput,
+    UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
+    VerifySlotInput, WatchResyncInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -276,5 +277,41 @@ impl Activities {
         input: FollowedSlotsInput,
     ) -> Result<FollowedSlotsOutput, ActivityError> {
         step!(self, ctx, followed_slots, input)
+    }
+
+    #[activity(definition = markers::BeginResync)]
+    pub async fn begin_resync(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: BeginResyncInput,
+    ) -> Result<BeginResyncOutput, ActivityError> {
+        step!(self, ctx, begin_resync, input)
+    }
+
+    #[activity(definition = markers::TriggerResync)]
+    pub async fn trigger_resync(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: TriggerResyncInput,
+    ) -> Result<PlatformJob, ActivityError> {
+        step!(self, ctx, trigger_resync, input)
+    }
+
+    #[activity(definition = markers::WatchResync)]
+    pub async fn watch_resync(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: WatchResyncInput,
+    ) -> Result<PlatformJob, ActivityError> {
+        step!(self, ctx, watch_resync, input)
+    }
+
+    #[activity(definition = markers::CancelResync)]
+    pub async fn cancel_resync(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CancelResyncInput,
+    ) -> Result<CancelResyncOutput, ActivityError> {
+        step!(self, ctx, cancel_resync, input)
     }
 }

@@ -9,13 +9,14 @@
 )]
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
-    CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
-    EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput,
-    MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RemovePointsInput,
-    RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult,
-    UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
-    VerifySlotInput,
+    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, BeginResyncInput, BeginResyncOutput, CancelResyncInput,
+    CancelResyncOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput,
+    CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput,
+    FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput, MarkRetiringInput, PlanReplayInput,
+    PlanReplayOutput, PlatformJob, PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
+    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, TriggerResyncInput, UndoInput,
+    UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
+    VerifySlotInput, WatchResyncInput,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
@@ -162,13 +163,38 @@ impl Steps {
     pub fn followed_slots(_: FollowedSlotsInput) -> Result<FollowedSlotsOutput, ActivityError> {
         unimplemented!()
     }
+
+    /// Validates a resync, opens the operation's record and counts what is there. Changes nothing else.
+    #[activity(name = "begin_resync")]
+    pub fn begin_resync(_: BeginResyncInput) -> Result<BeginResyncOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Makes the platform start one job, and one only. Undo: `cancel_resync`.
+    #[activity(name = "trigger_resync")]
+    pub fn trigger_resync(_: TriggerResyncInput) -> Result<PlatformJob, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Looks at the job until it ends, its status changes, or patience is over. Read only.
+    #[activity(name = "watch_resync")]
+    pub fn watch_resync(_: WatchResyncInput) -> Result<PlatformJob, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Cancels the job that this operation started, if it did, and waits until it has ended.
+    #[activity(name = "cancel_resync")]
+    pub fn cancel_resync(_: CancelResyncInput) -> Result<CancelResyncOutput, ActivityError> {
+        unimplemented!()
+    }
 }
 
 /// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
 pub mod markers {
     pub use super::steps::{
-        AnnounceSwitch, BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan,
-        DropShadow, EndOperation, FinishDestination, FlipRoles, FollowedSlots, MarkReady, MarkRetiring, PlanReplay,
-        PrepareDestination, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifySlot,
+        AnnounceSwitch, BeginFork, BeginResync, CancelResync, CheckRetire, CheckSwitch, ClearScope, CloseReplay,
+        CreateShadow, DropPlan, DropShadow, EndOperation, FinishDestination, FlipRoles, FollowedSlots, MarkReady,
+        MarkRetiring, PlanReplay, PrepareDestination, RemovePoints, RemoveSlot, ReplaySegment, TriggerResync,
+        UnmarkRetiring, ValidateRawStore, VerifySlot, WatchResync,
     };
 }

@@ -12,7 +12,7 @@
 //! SQL is static text with every table under its schema. Errors are classified in [`classify()`](classify::classify), once.
 //!
 //! Start at [`Database`], then [`slots`] and [`shadow`] (a slot's life), [`plans`] and [`segments`] (a replay), [`roles`]
-//! (the flip), [`retire`] (a slot's end).
+//! (the flip), [`retire`] (a slot's end), [`resyncs`] (a job of the platform).
 
 pub mod active_destination;
 mod binary_copy;
@@ -26,6 +26,7 @@ mod migrate;
 pub mod operations;
 pub mod plans;
 pub mod platform;
+pub mod resyncs;
 pub mod retire;
 mod retire_rules;
 pub mod reverse_window;
@@ -37,6 +38,7 @@ pub mod shadow;
 pub mod slots;
 mod staged_listing;
 mod switch_rules;
+pub mod sync_jobs;
 mod sync_lock;
 mod text_enum;
 pub mod verifications;

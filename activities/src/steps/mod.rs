@@ -2,6 +2,8 @@
 
 pub(crate) mod announce_switch;
 pub(crate) mod begin_fork;
+pub(crate) mod begin_resync;
+pub(crate) mod cancel_resync;
 pub(crate) mod check_retire;
 pub(crate) mod check_switch;
 pub(crate) mod clear_scope;
@@ -22,8 +24,11 @@ pub(crate) mod prepare_destination;
 pub(crate) mod remove_points;
 pub(crate) mod remove_slot;
 pub(crate) mod replay_segment;
+mod resync_job;
 mod retire_request;
 mod switch_request;
+pub(crate) mod trigger_resync;
 pub(crate) mod unmark_retiring;
 pub(crate) mod validate_raw_store;
 pub(crate) mod verify_slot;
+pub(crate) mod watch_resync;

@@ -184,9 +184,10 @@ pub async fn start_resync(
 ) -> Result<WorkflowHandle<Client, ResyncWorkflow>, Failure> {
     let id = resync_workflow_id(&request.sync_id);
     let options = WorkflowStartOptions::new(task_queue, &id)
-        .static_summary(match request.rebuild_raw_store {
-            true => format!("resync sync {} and rebuild its raw store", request.sync_id),
-            false => format!("resync sync {}", request.sync_id),
+        .static_summary(if request.rebuild_raw_store {
+            format!("resync sync {} and rebuild its raw store", request.sync_id)
+        } else {
+            format!("resync sync {}", request.sync_id)
         })
         .build();
     client

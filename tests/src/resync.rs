@@ -19,8 +19,7 @@ impl World {
     /// A worker that knows the platform's API.
     #[must_use]
     pub fn worker_at(&self, platform: &PlatformServer) -> Worker {
-        let arguments = platform.arguments();
-        self.worker_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        self.worker_among(&platform.variables())
     }
 
     /// A request to resync this world's sync. A platform that is away is not waited for long.

@@ -366,6 +366,14 @@ impl World {
         Worker::spawn(command, self.folder.join("worker.log"))
     }
 
+    /// Starts a worker process with more in its environment.
+    #[must_use]
+    pub fn worker_among(&self, variables: &[(&str, String)]) -> Worker {
+        let mut command = self.command();
+        command.arg("worker").envs(variables.iter().map(|(name, value)| (name, value)));
+        Worker::spawn(command, self.folder.join("worker.log"))
+    }
+
     /// A small profile; another `max_tokens` is another fingerprint.
     #[must_use]
     pub fn profile(&self, max_tokens: u32) -> Profile {

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use harness::platform_api::{Ending, Fault, PlatformServer, PlatformServerOptions, Version};
-use harness::{AnyWorkflow, Ended, Worker, World, ended, payload, progress, signal, until};
+use harness::{AnyWorkflow, Ended, Worker, World, ended, payload, progress, scheduled, signal, until};
 use proto::v1::{ResyncOptions, ResyncRequest, ResyncResult};
 use serde_json::{Value, json};
 use temporalio_client::WorkflowCancelOptions;
@@ -129,6 +129,11 @@ async fn a_rebuild_captures_what_the_raw_store_lost_and_an_ordinary_job_does_not
         assert_eq!((rebuilt.missing, rebuilt.entities_before, rebuilt.entities_after), (0, 57, 60), "{version:?}");
         assert_eq!(rebuilt.job.as_ref().map(|job| (job.inserted, job.kept)), Some((60, 0)));
         assert_eq!(world.stored_entities(&slot).await.len(), 60);
+
+        // A raw store that is gone altogether.
+        std::fs::remove_dir_all(world.store()).expect("a store can be lost");
+        let rebuilt = world.resync(&request).await.expect("the rebuild completes");
+        assert_eq!((rebuilt.entities_before, rebuilt.entities_after, rebuilt.known_before), (0, 60, 60));
         let asked = platform.take_asked();
         assert!(asked.iter().any(|it| it.route == format!("POST /admin/resync/{}", world.ids.sync_id)), "{asked:?}");
         drop((worker, platform));
@@ -329,7 +334,9 @@ async fn a_platform_that_is_away_is_waited_for_and_not_for_ever() {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
-    let worker = world.worker_with(&[&format!("--platform-api-url=http://{address}"), "--platform-api-key=k"]);
+    let somewhere =
+        |key: &str| [("PLATFORM_API_URL", format!("http://{address}")), ("PLATFORM_API_KEY", key.to_owned())];
+    let worker = world.worker_among(&somewhere("k"));
     let hasty = with(&world.resync_request(), |options| options.away_limit_seconds = 2);
     let failed = world.resync(&hasty).await.expect_err("nobody is there");
     assert_eq!(failed.kind(), Some(ErrorKind::Unavailable), "{failed}");
@@ -337,12 +344,7 @@ async fn a_platform_that_is_away_is_waited_for_and_not_for_ever() {
     drop(worker);
 
     // It comes while it is waited for.
-    let platform = PlatformServer::start(&world, PlatformServerOptions::default()).await;
-    let mut arguments = platform.arguments();
-    let address: SocketAddr = platform.url()["http://".len()..].parse().expect("an address");
-    arguments[1] = "--platform-api-key=not-yet".to_owned();
-    drop(platform);
-    let worker = world.worker_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let worker = world.worker_among(&somewhere("another"));
     let handle = start(&world, &with(&world.resync_request(), |options| options.away_limit_seconds = 60)).await;
     until("it is tried", SHORTLY, async || worker.log().contains("cannot be reached")).await;
     let platform = PlatformServer::start_at(&world, PlatformServerOptions::default(), address).await;
@@ -423,7 +425,7 @@ async fn slots_that_cannot_catch_up_are_named_and_the_others_do() {
     for connection in [world.ids.connection_v0, world.ids.connection_v1] {
         slots.push(world.fork(&world.fork_request(connection)).await.expect("the fork completes").slot_id);
     }
-    platform.change_source(1, 4).await;
+    let changes = platform.change_source(1, 12).await;
     // The first slot's points cannot be written to.
     let table = world.points_table(&slots[0]);
     let closed = format!("ALTER TABLE {table} ADD CONSTRAINT closed CHECK (false) NOT VALID");
@@ -435,7 +437,37 @@ async fn slots_that_cannot_catch_up_are_named_and_the_others_do() {
         problems.contains(&(slots[0].clone(), false)) && problems.contains(&(slots[1].clone(), true)),
         "{result:?}"
     );
-    assert_eq!(world.stored_entities(&slots[1]).await.len(), 61);
+    assert_eq!(world.stored_entities(&slots[1]).await.len(), 60 + changes.added.len() - changes.deleted.len());
+    drop((worker, platform));
+    world.done().await;
+}
+
+/// Somebody else keeps the same slots fresh, and plans meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_is_replaced_is_made_again() {
+    let (world, platform, worker) = world_of(Version::Nested).await;
+    let slot = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the fork completes").slot_id;
+    platform.change_source(1, 20).await;
+    let mut held = world.database.pool().begin().await.expect("a transaction begins");
+    sqlx::query("LOCK TABLE sync_multiplexer.ledger_page IN EXCLUSIVE MODE")
+        .execute(&mut *held)
+        .await
+        .expect("the ledger can be locked");
+    let handle = start(&world, &world.resync_request()).await;
+    until("a segment waits", SHORTLY, async || progress(&handle).await.is_some_and(|it| it.segments_in_flight > 0))
+        .await;
+    let replaced = sqlx::query("DELETE FROM sync_multiplexer.plan WHERE slot_id = $1::uuid")
+        .bind(&slot)
+        .execute(world.database.pool());
+    let (replaced, let_go) = tokio::join!(replaced, held.rollback());
+    let_go.expect("the lock can be given back");
+    assert_eq!(replaced.expect("a plan can go").rows_affected(), 1);
+    let Ended::Completed(result) = ended(&handle).await else { panic!("it completes") };
+    let result: ResyncResult = serde_json::from_slice(&result.data).expect("a result");
+    assert_eq!((result.slots.len(), result.slots[0].problem.as_str()), (1, ""), "{result:?}");
+    assert!(scheduled(&handle, "plan_replay").await >= 3, "two rounds, and one again");
+    let clean = world.fork(&world.fork_request(world.ids.connection_v1)).await.expect("a clean build completes");
+    assert!(world.content(&slot).await == world.content(&clean.slot_id).await, "the slot is a clean build");
     drop((worker, platform));
     world.done().await;
 }
@@ -448,6 +480,13 @@ async fn the_command_says_what_happened() {
         command.args(["resync", "--sync", &world.ids.sync_id.to_string()]).args(arguments);
         tokio::task::spawn_blocking(move || command.output().expect("the program runs"))
     };
+    let findings =
+        world.command().args(["doctor", "--json"]).envs(platform.variables()).output().expect("the program runs");
+    let findings: Vec<Value> = serde_json::from_slice(&findings.stdout).expect("JSON");
+    let platforms: Vec<_> = findings.iter().filter(|it| it["what"] == "platform").collect();
+    assert!(platforms.len() == 1 && platforms[0]["ok"] == true, "{findings:?}");
+    assert!(platforms[0]["says"].as_str().is_some_and(|says| says.contains("administrators")), "{findings:?}");
+
     let output = run(vec!["--rebuild".to_owned(), "--json".to_owned()]).await.expect("it ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let result: ResyncResult = serde_json::from_slice(&output.stdout).expect("JSON");

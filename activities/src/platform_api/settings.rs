@@ -27,7 +27,8 @@ pub struct PlatformApiTiming {
     pub connect_timeout: Duration,
     /// For a whole answer. The platform itself gives up after 60 seconds.
     pub request_timeout: Duration,
-    /// After this time no job comes of a request any more whose answer was lost. Longer than [`Self::request_timeout`].
+    /// After this time no job comes any more of what was asked before an answer was lost. Starting a job may take two requests,
+    /// so this is longer than two of [`Self::request_timeout`].
     pub settled_after: Duration,
     /// Between two looks at a job.
     pub poll: Duration,
@@ -38,7 +39,7 @@ impl Default for PlatformApiTiming {
         Self {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(75),
-            settled_after: Duration::from_secs(90),
+            settled_after: Duration::from_secs(160),
             poll: Duration::from_millis(500),
         }
     }

@@ -32,7 +32,7 @@ async fn job(context: &Context, scope: &ResyncScope) -> Result<Option<Uuid>> {
         let Some(resync) = resyncs::find(&context.database, scope).await? else { return Ok(None) };
         match find(context, scope, &resync).await? {
             Found::Job(job_id) => return Ok(Some(job_id)),
-            Found::None => return Ok(None),
+            Found::Nothing => return Ok(None),
             Found::NotYet => tokio::time::sleep(context.platform_api()?.timing().poll).await,
         }
     }

@@ -16,7 +16,7 @@ pub(super) enum Found {
     /// It is this one, and on record.
     Job(Uuid),
     /// The platform was not asked, or no job came of it.
-    None,
+    Nothing,
     /// The platform was asked, and a job may still come of it.
     NotYet,
 }
@@ -35,7 +35,7 @@ pub(super) async fn find(context: &Context, scope: &ResyncScope, resync: &Resync
     if let Some(job_id) = resync.job_id {
         return Ok(Found::Job(job_id));
     }
-    let Some(posted_for) = resync.posted_for else { return Ok(Found::None) };
+    let Some(posted_for) = resync.posted_for else { return Ok(Found::Nothing) };
     let appeared = resyncs::appeared(&context.database, scope).await?;
     match ours(appeared, scope, resync.rebuild)? {
         Some(job_id) => {
@@ -44,7 +44,7 @@ pub(super) async fn find(context: &Context, scope: &ResyncScope, resync: &Resync
             Ok(Found::Job(job_id))
         }
         None if posted_for < settled_after(context)? => Ok(Found::NotYet),
-        None => Ok(Found::None),
+        None => Ok(Found::Nothing),
     }
 }
 

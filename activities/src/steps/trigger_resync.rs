@@ -34,8 +34,8 @@ pub(crate) async fn run(context: &Context, input: TriggerResyncInput) -> Result<
                 tokio::time::sleep(api.timing().poll).await;
                 continue;
             }
-            Found::None if resync.posted_for.is_some() => resyncs::take_back(&context.database, &scope).await?,
-            Found::None => {}
+            Found::Nothing if resync.posted_for.is_some() => resyncs::take_back(&context.database, &scope).await?,
+            Found::Nothing => {}
         }
         match resyncs::mark_posted(&context.database, &scope).await? {
             Posting::Go => {}

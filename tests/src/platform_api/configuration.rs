@@ -32,14 +32,13 @@ pub(super) fn column(version: Version) -> Option<&'static str> {
 /// What a body asks for: the configuration with everything that was left out, and marks. `None` without configuration.
 pub(super) fn read(version: Version, body: &Value) -> (Option<Value>, Vec<String>) {
     match version {
-        Version::Original => (None, Vec::new()),
-        Version::Flat if body.is_null() => (None, Vec::new()),
-        Version::Flat => (Some(fill(&flat_defaults(), body)), Vec::new()),
+        Version::Flat if !body.is_null() => (Some(fill(&flat_defaults(), body)), Vec::new()),
         Version::Nested => {
             let tags = serde_json::from_value(body["tags"].clone()).unwrap_or_default();
             let asked = &body["execution_config"];
             ((!asked.is_null()).then(|| fill(&nested_defaults(), asked)), tags)
         }
+        Version::Original | Version::Flat => (None, Vec::new()),
     }
 }
 

@@ -162,13 +162,13 @@ impl PlatformServer {
         &self.platform.admin_key
     }
 
-    /// Arguments of a worker that asks this platform, with both keys.
+    /// What the environment of a worker that asks this platform has, with both keys.
     #[must_use]
-    pub fn arguments(&self) -> Vec<String> {
-        vec![
-            format!("--platform-api-url={}", self.url()),
-            format!("--platform-api-key={}", self.own_key()),
-            format!("--platform-admin-api-key={}", self.admin_key()),
+    pub fn variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("PLATFORM_API_URL", self.url()),
+            ("PLATFORM_API_KEY", self.own_key().to_owned()),
+            ("PLATFORM_ADMIN_API_KEY", self.admin_key().to_owned()),
         ]
     }
 

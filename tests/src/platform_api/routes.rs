@@ -73,7 +73,7 @@ async fn run(
         let detail = "Force full sync is only for syncs that have cursor data";
         return answer((StatusCode::BAD_REQUEST, json!({ "detail": detail })));
     }
-    start(&platform, Shape::OfConnection, None, Vec::new()).await
+    start_whoever_listens(platform, Shape::OfConnection, None, Vec::new()).await
 }
 
 async fn resync(State(platform): Shared, Path(sync): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
@@ -95,7 +95,17 @@ async fn resync(State(platform): Shared, Path(sync): Path<String>, headers: Head
         _ => return answer(misunderstood("body", "Input should be a valid dictionary")),
     };
     let (configuration, tags) = configuration::read(platform.options.version, &body);
-    start(&platform, Shape::OfSync, configuration, tags).await
+    start_whoever_listens(platform, Shape::OfSync, configuration, tags).await
+}
+
+/// Starts a job even when the client does not wait for the answer: the platform does not notice that either.
+async fn start_whoever_listens(
+    platform: Arc<Platform>,
+    shape: Shape,
+    configuration: Option<Value>,
+    tags: Vec<String>,
+) -> Response {
+    tokio::spawn(async move { start(&platform, shape, configuration, tags).await }).await.expect("no request panicked")
 }
 
 /// Starts a job, unless one is active or something else is to go wrong.
@@ -177,15 +187,18 @@ async fn list(
         Some(Ok(limit)) if (1..=1000).contains(&limit) => limit,
         _ => return answer(misunderstood("query.limit", "Input should be a valid integer")),
     };
-    let ids: Vec<Uuid> = match platform.options.version {
-        Version::Original => sqlx::query_scalar("SELECT id FROM public.sync_job WHERE sync_id = $1 ORDER BY id"),
-        _ => sqlx::query_scalar("SELECT id FROM public.sync_job WHERE sync_id = $1 ORDER BY created_at DESC LIMIT $2")
-            .bind(platform.sync_id)
-            .bind(limit),
-    }
-    .fetch_all(&platform.pool)
-    .await
-    .expect("jobs can be listed");
+    // The first version neither sorts nor stops.
+    let (order, limit) = match platform.options.version {
+        Version::Original => ("id", i64::MAX),
+        _ => ("created_at DESC", limit),
+    };
+    let statement = format!("SELECT id FROM public.sync_job WHERE sync_id = $1 ORDER BY {order} LIMIT $2");
+    let ids: Vec<Uuid> = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
+        .bind(platform.sync_id)
+        .bind(limit)
+        .fetch_all(&platform.pool)
+        .await
+        .expect("jobs can be listed");
     let mut listed = Vec::new();
     for id in ids {
         listed.push(shown(&platform, Shape::OfConnection, id).await);

@@ -62,6 +62,8 @@ impl Source {
     pub(super) fn pull(&mut self, everything: bool) -> Pulled {
         let entities = self.entities();
         let mut pulled = Pulled::default();
+        let manifest = fs::read(self.folder().join("manifest.json")).expect("the manifest is readable");
+        put(&self.raw_store, "", "manifest.json", &manifest);
         for (name, path) in files(&self.folder().join("files")) {
             put(&self.raw_store, "files", &name, &fs::read(path).expect("a blob is readable"));
         }

@@ -1,8 +1,8 @@
--- What a resync has to know of itself, so that the platform is asked for one job and not for two: the platform starts a job
--- for every request that it accepts, and its answer may be lost.
+-- What a resync has to know of itself, so that the platform is asked for one job and not for two: the platform starts a
+-- job for every request that it accepts, and its answer may be lost.
 --
--- `posted_at` is set before the platform is asked, and taken back when it is certain that no job came of it. While it is set
--- and no job is on record, a job that was not there before (`jobs_before`) is the one that was asked for.
+-- `posted_at` is set before the platform is asked, and taken back when it is certain that no job came of it. While it
+-- is set and no job is on record, a job that was not there before (`jobs_before`) is the one that was asked for.
 
 CREATE TABLE sync_multiplexer.resync (
     operation_id uuid PRIMARY KEY REFERENCES sync_multiplexer.operation (operation_id) ON DELETE CASCADE,

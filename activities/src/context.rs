@@ -81,7 +81,8 @@ impl Context {
         self.platform_api.as_ref().ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidInput,
-                "this worker does not know the platform's API: set PLATFORM_API_URL, and PLATFORM_API_KEY when it wants a key",
+                "this worker does not know the platform's API: set PLATFORM_API_URL, and PLATFORM_API_KEY when it \
+                 wants a key",
             )
         })
     }

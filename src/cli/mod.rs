@@ -29,9 +29,9 @@ use crate::telemetry::{self, LogFormat};
 
 /// Moves a sync from one vector destination to another without downtime and without losing an entity.
 ///
-/// A fork adds a shadow destination and fills it from the raw store; a switch promotes it; a rollback goes back; a retire
-/// removes what nobody wants any more; a resync makes the platform fill the raw store. They are Temporal workflows that a worker runs, so they survive crashes and can be
-/// paused, resumed and cancelled from the Temporal UI.
+/// A fork adds a shadow destination and fills it from the raw store; a switch promotes it; a rollback goes back; a
+/// retire removes what nobody wants any more; a resync makes the platform fill the raw store. They are Temporal
+/// workflows that a worker runs, so they survive crashes and can be paused, resumed and cancelled from the Temporal UI.
 ///
 /// Exit codes: 0 done, 1 failed, 2 bad input, 3 not allowed, 4 not found, 5 conflict, 6 raw store not usable,
 /// 7 destination not usable, 8 too many rejected entities, 9 verification failed, 10 something is away (try again),

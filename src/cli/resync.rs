@@ -13,12 +13,13 @@ use crate::temporal;
 
 /// Make the platform pull a sync again, so that its raw store is complete.
 ///
-/// Starts one job at the platform and watches it to its end. Then compares the raw store with what the platform knows, and
-/// brings every slot that is kept fresh up to it. The workers need PLATFORM_API_URL and, unless the platform wants none,
-/// PLATFORM_API_KEY.
+/// Starts one job at the platform and watches it to its end. Then compares the raw store with what the platform knows,
+/// and brings every slot that is kept fresh up to it. The workers need PLATFORM_API_URL and, unless the platform wants
+/// none, PLATFORM_API_KEY.
 ///
-/// An ordinary job captures only what changed: an entity that the raw store lost stays lost. With --rebuild the platform
-/// captures everything and writes nothing else; that takes a key for administrators, and a platform of January 2026 or later.
+/// An ordinary job captures only what changed: an entity that the raw store lost stays lost. With --rebuild the
+/// platform captures everything and writes nothing else; that takes a key for administrators, and a platform of January
+/// 2026 or later.
 ///
 /// Cancelling the resync cancels its job. A job that ends as a success without having seen an entity is no success.
 #[derive(Debug, Args)]

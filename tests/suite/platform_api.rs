@@ -74,6 +74,12 @@ async fn every_refusal_says_who_acts_and_whether_a_job_may_have_come_of_it() {
     let refused = api.run(organization, source, true).await.expect_err("this version refuses");
     assert_eq!(refused.outcome, Outcome::NoCursor, "{}", refused.error);
 
+    let options =
+        PlatformServerOptions { has_cursor: true, version: Version::Original, ..PlatformServerOptions::default() };
+    let continuous = PlatformServer::start(&world, options).await;
+    client(&settings(&continuous)).run(organization, source, true).await.expect("there is a cursor to ignore");
+    until_idle(&server).await;
+
     server.hold_jobs();
     let job = api.run(organization, source, false).await.expect("a job starts");
     let refused = api.run(organization, source, false).await.expect_err("one at a time");

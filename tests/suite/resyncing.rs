@@ -1,7 +1,7 @@
 //! Resyncs: the platform pulls everything again, and what is kept fresh follows.
 //!
-//! The platform is a server that runs jobs against the world's own database and raw store. Jobs can be held while they run,
-//! so these tests know where a resync is.
+//! The platform is a server that runs jobs against the world's own database and raw store. Jobs can be held while they
+//! run, so these tests know where a resync is.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -350,6 +350,18 @@ async fn a_platform_that_is_away_is_waited_for_and_not_for_ever() {
     let platform = PlatformServer::start_at(&world, PlatformServerOptions::default(), address).await;
     let end = ended(&handle).await;
     assert_eq!(end.failure().0, "Forbidden", "it came back with other keys: {end:?}");
+    assert_eq!(platform.jobs().await.len(), 1);
+
+    // Of an answer from somewhere in between nobody knows what became of the question.
+    drop(worker);
+    platform.fail_next([Fault::Unavailable]);
+    let worker = world.worker_at(&platform);
+    let hasty =
+        with(&world.resync_request(), |options| (options.away_limit_seconds, options.cancel_limit_seconds) = (3, 2));
+    let failed = world.resync(&hasty).await.expect_err("it is not known");
+    assert_eq!(failed.kind(), Some(ErrorKind::Timeout), "{failed}");
+    let said = failed.to_string();
+    assert!(said.contains("within 3 s") && said.contains("the platform's job may go on"), "{said}");
     assert_eq!(platform.jobs().await.len(), 1);
 
     // A worker that knows no platform says so.

@@ -4,7 +4,8 @@
 //! compile error; a test over `cargo metadata` holds that. Effects are declared in [`definitions`] and implemented in
 //! the crate `activities`.
 //!
-//! Start at [`fork::ForkWorkflow`], [`switch::SwitchWorkflow`], [`retire::RetireWorkflow`] and [`resync::ResyncWorkflow`].
+//! Start at [`fork::ForkWorkflow`], [`switch::SwitchWorkflow`], [`retire::RetireWorkflow`] and
+//! [`resync::ResyncWorkflow`].
 //!
 //! Invariants kept here: undo is registered before the step it undoes and runs on a detached cancellation token; every
 //! wait inside a loop uses a detached token; input and signals are decoded tolerantly, so that a bad payload is an

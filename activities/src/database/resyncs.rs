@@ -1,8 +1,8 @@
 //! What a resync has of the platform: whether its job was asked for, and which one it is.
 //!
-//! The invariant is that a resync asks for one job. So that the platform is asked is recorded [before](mark_posted) it is,
-//! together with the jobs there are; an answer that was lost is [found](appeared) among the jobs, and
-//! [`take_back`] is for answers that say for certain that there is no job.
+//! The invariant is that a resync asks for one job. So that the platform is asked is recorded [before](mark_posted) it
+//! is, together with the jobs there are; an answer that was lost is [found](appeared) among the jobs, and [`take_back`]
+//! is for answers that say for certain that there is no job.
 
 use sqlx::PgConnection;
 use uuid::Uuid;

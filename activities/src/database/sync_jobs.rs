@@ -1,8 +1,8 @@
 //! Jobs of the platform, read only: what they do, how they ended, and with which configuration they were started.
 //!
-//! The row is the truth: a workflow of the platform may complete although its job never ran, and the API may be away. Only
-//! columns that every known generation of the platform has are named; the configuration is looked for under both of its
-//! names.
+//! The row is the truth: a workflow of the platform may complete although its job never ran, and the API may be away.
+//! Only columns that every known generation of the platform has are named; the configuration is looked for under both
+//! of its names.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
@@ -229,8 +229,8 @@ pub async fn configuration_form(database: &Database) -> Result<ConfigurationForm
     } else {
         Err(Error::new(
             ErrorKind::Conflict,
-            "this platform is of a version that cannot rebuild its raw store: its jobs have no configuration. Upgrade it, or \
-             resync without a rebuild, which captures what changed",
+            "this platform is of a version that cannot rebuild its raw store: its jobs have no configuration. \
+             Upgrade it, or resync without a rebuild, which captures what changed",
         ))
     }
 }

@@ -1,4 +1,5 @@
-//! What a failed request means: for whoever has to act, and for the question whether a job came of it. Here and nowhere else.
+//! What a failed request means: for whoever has to act, and for the question whether a job came of it. Here and nowhere
+//! else.
 
 use std::time::{Duration, SystemTime};
 
@@ -68,8 +69,8 @@ pub(super) fn refusal(
         403 => (
             Outcome::Nothing,
             ErrorKind::Forbidden,
-            "the platform's API refuses the key. It may have expired or belong to another organisation; a rebuild of the \
-             raw store needs an administrator's key (PLATFORM_ADMIN_API_KEY), or one of an organisation with the flag \
+            "the platform's API refuses the key. It may have expired or belong to another organisation; a rebuild of \
+             the raw store needs an administrator's key (PLATFORM_ADMIN_API_KEY), or one of an organisation with the flag \
              api_key_admin_sync",
         ),
         404 | 405 => (

@@ -1,8 +1,9 @@
-//! What a job that rebuilds the raw store is configured with: capture everything that the source has, write nothing else.
+//! What a job that rebuilds the raw store is configured with: capture everything that the source has, write nothing
+//! else.
 //!
-//! The platform ignores what it does not know, so a configuration in the wrong form is an ordinary job. That is why the row
-//! of the job is looked at [afterwards](captures_everything). Every part is sent, because some versions fill what is left
-//! out with defaults that override the settings of the sync.
+//! The platform ignores what it does not know, so a configuration in the wrong form is an ordinary job. That is why the
+//! row of the job is looked at [afterwards](captures_everything). Every part is sent, because some versions fill what
+//! is left out with defaults that override the settings of the sync.
 
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -1,11 +1,11 @@
 //! The platform's HTTP API: start a job of a sync, look at it, cancel it.
 //!
-//! The platform starts a job for every request that it accepts, so a failed request is only half of what a caller has to
-//! know: the other half is whether a job may have come of it. [`Refused`] says both, and `classify` is the one place that
-//! decides.
+//! The platform starts a job for every request that it accepts, so a failed request is only half of what a caller has
+//! to know: the other half is whether a job may have come of it. [`Refused`] says both, and `classify` is the one place
+//! that decides.
 //!
-//! Paths have no prefix such as `/api/v1`. A key is sent to the configured address only: redirects are not followed. What the
-//! platform says is quoted in messages as data, cut short and without keys (`said`).
+//! Paths have no prefix such as `/api/v1`. A key is sent to the configured address only: redirects are not followed.
+//! What the platform says is quoted in messages as data, cut short and without keys (`said`).
 //!
 //! Start at [`PlatformApi`]. `wire` speaks HTTP, `configuration` is what a rebuild asks for.
 
@@ -65,7 +65,8 @@ impl PlatformApi {
         self.timing
     }
 
-    /// `POST /source-connections/{id}/run`: starts a job that pulls everything and captures what changed. Answers its id.
+    /// `POST /source-connections/{id}/run`: starts a job that pulls everything and captures what changed. Answers its
+    /// id.
     ///
     /// # Errors
     ///
@@ -84,8 +85,8 @@ impl PlatformApi {
         self.wire.ask::<Job>(request, JOB_BYTES).await.map(|job| job.id)
     }
 
-    /// `POST /admin/resync/{sync_id}`: starts a job that captures everything into the raw store and writes nothing else.
-    /// Answers its id.
+    /// `POST /admin/resync/{sync_id}`: starts a job that captures everything into the raw store and writes nothing
+    /// else. Answers its id.
     ///
     /// # Errors
     ///
@@ -114,8 +115,8 @@ impl PlatformApi {
         self.wire.ask::<Job>(request, JOB_BYTES).await.map(|_| ())
     }
 
-    /// `GET /source-connections/{id}/jobs`: the status of one job. The list is neither complete nor sorted in every version, so
-    /// the job is looked for in it.
+    /// `GET /source-connections/{id}/jobs`: the status of one job. The list is neither complete nor sorted in every
+    /// version, so the job is looked for in it.
     ///
     /// # Errors
     ///

@@ -20,7 +20,8 @@ pub(super) fn detail(body: &[u8]) -> Option<String> {
     }
 }
 
-/// `text` as one line, cut short. Of addresses only scheme and host are left; `secrets`, and what looks like one, are not.
+/// `text` as one line, cut short. Of addresses only scheme and host are left; `secrets`, and what looks like one, are
+/// not.
 pub(super) fn quote(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {

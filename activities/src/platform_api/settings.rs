@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// What a worker knows of the platform's API.
 #[derive(Debug, Clone, Default)]
 pub struct PlatformApiSettings {
-    /// Where paths such as `/source-connections` begin, for example `http://backend:8001`. Without it nothing can be asked.
+    /// Where paths such as `/source-connections` begin, for example `http://backend:8001`. Without it nothing can be
+    /// asked.
     pub url: Option<String>,
     /// A key of the organisation whose syncs are resynced. A platform without authentication needs none.
     pub api_key: Option<SecretString>,
@@ -27,8 +28,8 @@ pub struct PlatformApiTiming {
     pub connect_timeout: Duration,
     /// For a whole answer. The platform itself gives up after 60 seconds.
     pub request_timeout: Duration,
-    /// After this time no job comes any more of what was asked before an answer was lost. Starting a job may take two requests,
-    /// so this is longer than two of [`Self::request_timeout`].
+    /// After this time no job comes any more of what was asked before an answer was lost. Starting a job may take two
+    /// requests, so this is longer than two of [`Self::request_timeout`].
     pub settled_after: Duration,
     /// Between two looks at a job.
     pub poll: Duration,

@@ -71,8 +71,8 @@ impl Wire {
         url
     }
 
-    /// A request with a key. The organisation is named except to an administrator's key, which belongs to another one; without
-    /// an administrator's key the organisation's own has to do.
+    /// A request with a key. The organisation is named except to an administrator's key, which belongs to another one;
+    /// without an administrator's key the organisation's own has to do.
     pub(super) fn request(&self, method: Method, url: Url, key: Key, organization_id: Uuid) -> RequestBuilder {
         let request = self.client.request(method, url);
         let (key, names_organization) = match (key, &self.admin, &self.own) {

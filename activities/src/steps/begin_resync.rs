@@ -83,8 +83,8 @@ async fn look_ahead(context: &Context, scope: &ResyncScope, rebuild: bool, wait_
     }
 }
 
-/// Objects in the raw store and entities of the platform. A raw store that is not there, or not readable, is what a resync is
-/// for: it counts as empty.
+/// Objects in the raw store and entities of the platform. A raw store that is not there, or not readable, is what a
+/// resync is for: it counts as empty.
 async fn count(context: &Context, organization_id: Uuid, sync_id: Uuid) -> Result<(u64, u64)> {
     let listing = Box::pin(context.store.sync(sync_id).list());
     let database = &context.database;

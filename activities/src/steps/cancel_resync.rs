@@ -1,8 +1,8 @@
-//! `cancel_resync`: undo of `trigger_resync`. Cancels the job that this operation started, if it did, and waits until it has
-//! ended.
+//! `cancel_resync`: undo of `trigger_resync`. Cancels the job that this operation started, if it did, and waits until
+//! it has ended.
 //!
-//! The platform takes its time: the job is told to stop and says itself when it has. One that does not react is ended by the
-//! platform's own reaper after some minutes, so this waits rather than believes. How long is up to the caller.
+//! The platform takes its time: the job is told to stop and says itself when it has. One that does not react is ended
+//! by the platform's own reaper after some minutes, so this waits rather than believes. How long is up to the caller.
 
 use proto::v1::{CancelResyncInput, CancelResyncOutput, PlatformJob};
 use uuid::Uuid;

@@ -63,8 +63,8 @@ fn ours(appeared: Vec<SyncJob>, scope: &ResyncScope, rebuild: bool) -> Result<Op
             return Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
-                    "the answer of the platform was lost, and several jobs of sync {} appeared meanwhile, so it is not known \
-                     which one was asked for: look at them there",
+                    "the answer of the platform was lost, and several jobs of sync {} appeared meanwhile, so it is not \
+                     known which one was asked for: look at them there",
                     scope.sync_id
                 ),
             ));

@@ -1,8 +1,8 @@
 //! `trigger_resync`: makes the platform start one job, and one only. Undo: `cancel_resync`.
 //!
-//! The platform starts a job for every request it accepts. So before it is asked that is recorded, together with the jobs
-//! there are; whoever finds that record without a job looks for one that appeared since, and asks again only when it is
-//! certain that none will.
+//! The platform starts a job for every request it accepts. So before it is asked that is recorded, together with the
+//! jobs there are; whoever finds that record without a job looks for one that appeared since, and asks again only when
+//! it is certain that none will.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) async fn run(context: &Context, input: TriggerResyncInput) -> Result<
     let api = context.platform_api()?;
     operations::set_phase(&context.database, scope.organization_id, scope.operation_id, "trigger").await?;
     let wait = Duration::from_secs(request.options.unwrap_or_default().wait_seconds.into());
-    let mut disagreements = 0;
+    let (mut lost, mut disagreements) = (None, 0);
     loop {
         let resync = resyncs::get(&context.database, &scope).await?;
         match find(context, &scope, &resync).await? {
@@ -34,7 +34,12 @@ pub(crate) async fn run(context: &Context, input: TriggerResyncInput) -> Result<
                 tokio::time::sleep(api.timing().poll).await;
                 continue;
             }
-            Found::Nothing if resync.posted_for.is_some() => resyncs::take_back(&context.database, &scope).await?,
+            Found::Nothing if resync.posted_for.is_some() => {
+                resyncs::take_back(&context.database, &scope).await?;
+                if let Some(error) = lost.take() {
+                    return Err(error);
+                }
+            }
             Found::Nothing => {}
         }
         match resyncs::mark_posted(&context.database, &scope).await? {
@@ -50,6 +55,7 @@ pub(crate) async fn run(context: &Context, input: TriggerResyncInput) -> Result<
         match outcome {
             Outcome::Unknown => {
                 tracing::warn!(error = error.chain(), "the platform's answer was lost; looking for its job");
+                lost = Some(error);
             }
             Outcome::Over => {
                 // What it did is done: one look tells.
@@ -101,8 +107,8 @@ async fn accept(context: &Context, scope: &ResyncScope, resync: &Resync, job_id:
         return Err(Error::new(
             ErrorKind::Conflict,
             format!(
-                "the platform did not take the configuration of job {job_id}, so it is an ordinary job and rebuilds nothing; \
-                 its version is not known here"
+                "the platform did not take the configuration of job {job_id}, so it is an ordinary job and rebuilds \
+                 nothing; its version is not known here"
             ),
         ));
     }

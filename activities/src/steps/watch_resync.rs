@@ -1,7 +1,7 @@
 //! `watch_resync`: looks at the platform's job until it ends, its status changes, or patience is over. Read only.
 //!
-//! The row decides. What the API says is put beside it, for people who see only the API; an API that is away does not keep
-//! a job from being watched.
+//! The row decides. What the API says is put beside it, for people who see only the API; an API that is away does not
+//! keep a job from being watched.
 
 use std::time::Duration;
 

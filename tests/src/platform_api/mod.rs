@@ -1,17 +1,20 @@
-//! A server that speaks the part of the platform's HTTP API that resyncs use, and does to a world's database and raw store what
-//! the platform's jobs do to theirs.
+//! A server that speaks the part of the platform's HTTP API that resyncs use, and does to a world's database and raw
+//! store what the platform's jobs do to theirs.
 //!
-//! It is strict: routes, methods, queries, bodies, keys and the header of the organisation have to be right, and what is not
-//! modelled is a 404. A job is a row that is pending, then running, then ended; it compares a source of its own with what was
-//! captured before, writes what changed, removes what is gone, and leaves alone what is the same, even when the raw store
-//! lost it. A job that was configured to capture everything writes every entity and nothing but the raw store.
+//! It is strict: routes, methods, queries, bodies, keys and the header of the organisation have to be right, and what
+//! is not modelled is a 404. A job is a row that is pending, then running, then ended; it compares a source of its own
+//! with what was captured before, writes what changed, removes what is gone, and leaves alone what is the same, even
+//! when the raw store lost it. A job that was configured to capture everything writes every entity and nothing but the
+//! raw store.
 //!
-//! Three versions of the platform: one without the route for administrators, one where its body is the configuration, and
-//! one where configuration and marks are parts of it. As the platform does, it ignores what it does not know in there.
+//! Three versions of the platform: one without the route for administrators, one where its body is the configuration,
+//! and one where configuration and marks are parts of it. As the platform does, it ignores what it does not know in
+//! there.
 //!
-//! Not modelled: users and their sessions, organisations beside the world's, usage limits and the words of most refusals;
-//! Temporal, Redis, schedules, cursors beyond whether there is one, and the reaper of stuck jobs; destinations, chunks and
-//! vectors: a job writes none. The platform writes its files in place; this writes each in one step.
+//! Not modelled: users and their sessions, organisations beside the world's, usage limits and the words of most
+//! refusals; Temporal, Redis, schedules, cursors beyond whether there is one, and the reaper of stuck jobs;
+//! destinations, chunks and vectors: a job writes none. The platform writes its files in place; this writes each in one
+//! step.
 //!
 //! `routes` is the API, `access` who may use it, `jobs` what a job does, `source` where from, `script` what goes wrong.
 
@@ -206,7 +209,8 @@ impl PlatformServer {
         self.platform.held.send_replace(false);
     }
 
-    /// Changes the source: `count` entities are updated, half as many added and a quarter as many removed. The next job sees it.
+    /// Changes the source: `count` entities are updated, half as many added and a quarter as many removed. The next job
+    /// sees it.
     pub async fn change_source(&self, round: u32, count: usize) -> Changes {
         self.platform.source.lock().await.change(round, count)
     }

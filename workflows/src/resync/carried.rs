@@ -7,8 +7,8 @@ use temporalio_common::protos::temporal::api::common::v1::Payload;
 use crate::catch_up::CatchUp;
 use crate::input::InputError;
 
-/// Everything known once the job has ended. Fields may be added with a default; none may change its meaning, because running
-/// resyncs carry it.
+/// Everything known once the job has ended. Fields may be added with a default; none may change its meaning, because
+/// running resyncs carry it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Carried {

@@ -5,8 +5,8 @@ use proto::v1::{PlatformJob, ResyncResult};
 use crate::domain::ErrorKind;
 use crate::stop::Stop;
 
-/// Shortest and longest time between two looks of the workflow, in milliseconds. The activity looks more often and answers at
-/// once when the status changes.
+/// Shortest and longest time between two looks of the workflow, in milliseconds. The activity looks more often and
+/// answers at once when the status changes.
 const SHORTEST_MS: u64 = 1_000;
 const LONGEST_MS: u64 = 15 * 60 * 1_000;
 
@@ -30,7 +30,8 @@ pub(super) fn judge(job: &PlatformJob, before: &ResyncResult, rebuild: bool) -> 
         "failed" => Err(Stop::failed(
             ErrorKind::RawStoreInvalid,
             format!(
-                "job {id} of the platform failed{said}; nothing was changed here. Mend that at the platform and resync again"
+                "job {id} of the platform failed{said}; nothing was changed here. Mend that at the platform and \
+                 resync again"
             ),
         )),
         "cancelled" => Err(Stop::failed(
@@ -41,8 +42,8 @@ pub(super) fn judge(job: &PlatformJob, before: &ResyncResult, rebuild: bool) -> 
     }
 }
 
-/// A source that could not be read at all may end as a success with nothing in it. Where there was something before, that
-/// is no success.
+/// A source that could not be read at all may end as a success with nothing in it. Where there was something before,
+/// that is no success.
 fn believe(job: &PlatformJob, before: &ResyncResult, rebuild: bool) -> Result<(), Stop> {
     let there_was_something = before.entities_before > 0 || before.known_before > 0;
     let written = job.inserted + job.updated;
@@ -59,8 +60,8 @@ fn believe(job: &PlatformJob, before: &ResyncResult, rebuild: bool) -> Result<()
     Err(Stop::failed(
         ErrorKind::VerificationFailed,
         format!(
-            "job {} of the platform completed {what}, and {} were in the raw store before and {} known to the platform; \
-             nothing was changed here. Look at the source connection and its credentials, then resync again",
+            "job {} of the platform completed {what}, and {} were in the raw store before and {} known to the \
+             platform; nothing was changed here. Look at the source connection and its credentials, then resync again",
             job.sync_job_id, before.entities_before, before.known_before
         ),
     ))

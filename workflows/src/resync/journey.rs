@@ -21,7 +21,8 @@ type Context = WorkflowContext<ResyncWorkflow>;
 /// As long as the platform lets a job run.
 const LONGEST_JOB_SECONDS: u32 = 7 * 24 * 3600;
 
-/// How long the platform's API may be away, and how long a cancelled job may take to end, when the request says nothing.
+/// How long the platform's API may be away, and how long a cancelled job may take to end, when the request says
+/// nothing.
 const AWAY_SECONDS: u32 = 600;
 const CANCEL_SECONDS: u32 = 600;
 
@@ -169,9 +170,17 @@ async fn trigger(ctx: &Context, request: &ResyncRequest, operation: &SlotRef, be
     begun.job = true;
     let input = TriggerResyncInput { request: Some(request.clone()), operation_id: operation.operation_id.clone() };
     let patient = step::afterwards("make the platform start a job", limit);
-    let job = ctx.execute_activity(Steps::trigger_resync, input, patient).await?;
-    show(ctx, &job);
-    Ok(())
+    match ctx.execute_activity(Steps::trigger_resync, input, patient).await.map_err(Stop::from) {
+        Ok(job) => {
+            show(ctx, &job);
+            Ok(())
+        }
+        Err(Stop::Failed { kind: ErrorKind::Timeout, message }) => Err(Stop::failed(
+            ErrorKind::Timeout,
+            format!("the platform was not brought to start a job within {} s ({message})", limit.as_secs()),
+        )),
+        Err(stop) => Err(stop),
+    }
 }
 
 /// Looks at the job until it has ended.
@@ -194,8 +203,8 @@ async fn watch(
             return Err(Stop::failed(
                 ErrorKind::Timeout,
                 format!(
-                    "job {id} of the platform has not ended within {} s. It goes on, and nothing was changed here; resync \
-                     again with a longer job_limit_seconds when it has ended, or cancel it at the platform",
+                    "job {id} of the platform has not ended within {} s. It goes on, and nothing was changed here; \
+                     resync again with a longer job_limit_seconds when it has ended, or cancel it at the platform",
                     limit.as_secs()
                 ),
             ));

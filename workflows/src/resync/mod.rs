@@ -1,5 +1,5 @@
-//! Resync: make the platform pull everything from the source again, so that the raw store is complete, and bring the slots
-//! that are kept fresh up to it.
+//! Resync: make the platform pull everything from the source again, so that the raw store is complete, and bring the
+//! slots that are kept fresh up to it.
 //!
 //! ```text
 //! begin_resync -> trigger_resync -> watch_resync, again and again, until the job has ended
@@ -8,13 +8,13 @@
 //!              -> per slot: plan_replay -> replay_segment -> close_replay, as a fork catches up
 //! ```
 //!
-//! `journey` is that line, `job` judges how the platform's job ended, `slots` is the part below, `carried` what survives a
-//! continue-as-new.
+//! `journey` is that line, `job` judges how the platform's job ended, `slots` is the part below, `carried` what
+//! survives a continue-as-new.
 //!
 //! The job is the platform's, and starting it twice would be two jobs: `trigger_resync` finds out whether there is one
-//! before it asks for another. A resync that is cancelled takes its job along, as far as the platform lets it. Until the job
-//! has ended well nothing of ours changes, and a job that ended well without having seen anything did not end well.
-//! A pause stops the resync and not the job.
+//! before it asks for another. A resync that is cancelled takes its job along, as far as the platform lets it. Until
+//! the job has ended well nothing of ours changes, and a job that ended well without having seen anything did not end
+//! well. A pause stops the resync and not the job.
 
 #![allow(missing_docs, reason = "the macro generates undocumented constants for runs, signals, updates and queries")]
 
@@ -57,8 +57,8 @@ impl ResyncWorkflow {
         journey::run(ctx).await
     }
 
-    /// Stops before the next step, look or segment; the platform's job goes on. Arguments are ignored, so that a mistyped
-    /// call does no harm.
+    /// Stops before the next step, look or segment; the platform's job goes on. Arguments are ignored, so that a
+    /// mistyped call does no harm.
     #[signal]
     pub fn pause(&mut self, ctx: &mut SyncWorkflowContext<Self>, _ignored: RawValue) {
         self.controls.pause(progress::millis(ctx.workflow_time()));

@@ -1,8 +1,8 @@
 //! Bringing the slots that are kept fresh up to the raw store, one after the other.
 //!
-//! What goes wrong with one slot is part of the result: the raw store is fresh all the same, and the other slots need not
-//! wait. Somebody else may keep the same slots fresh; when a plan is replaced by theirs, another is made, and after some
-//! of that the slot is left to them.
+//! What goes wrong with one slot is part of the result: the raw store is fresh all the same, and the other slots need
+//! not wait. Somebody else may keep the same slots fresh; when a plan is replaced by theirs, another is made, and after
+//! some of that the slot is left to them.
 
 use proto::v1::{ForkOptions, ResyncOptions, SlotCaughtUp};
 use temporalio_common::data_converters::RawValue;

@@ -1,8 +1,10 @@
 //! Settings by flag or environment variable, in groups that commands pick from.
 
 mod native;
+mod platform_api;
 
 pub use native::NativeArgs;
+pub use platform_api::PlatformApiArgs;
 
 use std::path::PathBuf;
 
@@ -63,6 +65,9 @@ pub struct WorkerArgs {
     /// Key for the embeddings server of profiles that name one
     #[arg(long, env = "SYNCMUX_EMBEDDINGS_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub embeddings_api_key: Option<SecretString>,
+    /// The platform's API.
+    #[command(flatten)]
+    pub platform_api: PlatformApiArgs,
     /// Activities run at a time by this process
     #[arg(long, env = "SYNCMUX_ACTIVITY_SLOTS", default_value_t = 16, value_name = "N")]
     pub activity_slots: usize,

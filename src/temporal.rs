@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use proto::v1::{
-    FollowRequest, ForkRequest, ForkResult, Progress, RetireRequest, RetireResult, RollbackRequest, SwitchRequest,
-    SwitchResult,
+    FollowRequest, ForkRequest, ForkResult, Progress, ResyncRequest, ResyncResult, RetireRequest, RetireResult,
+    RollbackRequest, SwitchRequest, SwitchResult,
 };
 use temporalio_client::envconfig::LoadClientConfigProfileOptions;
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError, WorkflowStartError};
@@ -27,11 +27,12 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQ
 use workflows::domain::ErrorKind;
 use workflows::follow::FollowWorkflow;
 use workflows::fork::ForkWorkflow;
+use workflows::resync::ResyncWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
 use workflows::{
-    collection_switch_workflow_id, follow_workflow_id, fork_workflow_id, retire_workflow_id, search_attributes,
-    switch_workflow_id,
+    collection_switch_workflow_id, follow_workflow_id, fork_workflow_id, resync_workflow_id, retire_workflow_id,
+    search_attributes, switch_workflow_id,
 };
 
 use crate::config::TemporalArgs;
@@ -196,6 +197,45 @@ pub async fn start_retire(
     Ok(client.get_workflow_handle(id))
 }
 
+/// Starts a resync. Its workflow id is the lock: one resync of a sync at a time.
+///
+/// # Errors
+///
+/// `Conflict` when one is running, otherwise what Temporal says.
+pub async fn start_resync(
+    client: &Client,
+    task_queue: &str,
+    request: &ResyncRequest,
+) -> Result<WorkflowHandle<Client, ResyncWorkflow>, Failure> {
+    let id = resync_workflow_id(&request.sync_id);
+    let options = WorkflowStartOptions::new(task_queue, &id)
+        .static_summary(if request.rebuild_raw_store {
+            format!("resync sync {} and rebuild its raw store", request.sync_id)
+        } else {
+            format!("resync sync {}", request.sync_id)
+        })
+        .build();
+    client
+        .start_workflow(ResyncWorkflow::run, argument(request)?, options)
+        .await
+        .map_err(|error| start_failure(error, &id))?;
+    Ok(client.get_workflow_handle(id))
+}
+
+/// Waits for a resync and shows each new progress on the way.
+///
+/// # Errors
+///
+/// What the resync failed with.
+pub async fn watch_resync(
+    handle: &WorkflowHandle<Client, ResyncWorkflow>,
+    show: impl FnMut(&Progress),
+) -> Result<ResyncResult, Failure> {
+    let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
+    let ask = async || handle.query(ResyncWorkflow::progress, (), WorkflowQueryOptions::default()).await.ok();
+    watched(result, ask, show).await
+}
+
 /// Waits for a fork and shows each new progress on the way.
 ///
 /// # Errors
@@ -203,9 +243,19 @@ pub async fn start_retire(
 /// What the fork failed with.
 pub async fn watch_fork(
     handle: &WorkflowHandle<Client, ForkWorkflow>,
-    mut show: impl FnMut(&Progress),
+    show: impl FnMut(&Progress),
 ) -> Result<ForkResult, Failure> {
     let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
+    let ask = async || handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default()).await.ok();
+    watched(result, ask, show).await
+}
+
+/// Waits for `result` and shows what `ask` answers meanwhile.
+async fn watched<T>(
+    result: impl Future<Output = Result<T, Failure>>,
+    mut ask: impl AsyncFnMut() -> Option<Progress>,
+    mut show: impl FnMut(&Progress),
+) -> Result<T, Failure> {
     tokio::pin!(result);
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -215,8 +265,7 @@ pub async fn watch_fork(
             done = &mut result => return done,
             _ = tick.tick() => {
                 // Unanswered while no worker is up; the next tick asks again.
-                let asked = handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default());
-                if let Ok(Ok(progress)) = tokio::time::timeout(Duration::from_secs(5), asked).await {
+                if let Ok(Some(progress)) = tokio::time::timeout(Duration::from_secs(5), ask()).await {
                     show(&progress);
                 }
             }

@@ -8,6 +8,7 @@ use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use workflows::follow::FollowWorkflow;
 use workflows::fork::ForkWorkflow;
+use workflows::resync::ResyncWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
 
@@ -37,7 +38,7 @@ impl WorkerSettings {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the settings of the platform's own destinations are not usable.
+    /// `InvalidInput` when the settings of the platform's own destinations or of its API are not usable.
     pub fn activities(&self) -> Result<Settings, Failure> {
         let args = &self.worker;
         Ok(Settings {
@@ -48,6 +49,7 @@ impl WorkerSettings {
             native: args.native.destinations()?,
             model_dir: args.model_dir.clone(),
             embeddings_api_key: args.embeddings_api_key.clone(),
+            platform_api: args.platform_api.settings()?,
         })
     }
 }
@@ -87,6 +89,7 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
         .and_then(|options| options.register_workflow::<FollowWorkflow>())
         .and_then(|options| options.register_workflow::<SwitchWorkflow>())
         .and_then(|options| options.register_workflow::<RetireWorkflow>())
+        .and_then(|options| options.register_workflow::<ResyncWorkflow>())
         .map_err(|error| Failure::from(anyhow::anyhow!("a workflow could not be registered: {error}")))?
         .build();
     let mut worker = Worker::new(&runtime, client, options)

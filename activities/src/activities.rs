@@ -5,15 +5,16 @@
 use std::sync::Arc;
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginFollowInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput,
-    CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput,
-    Done, EndOperationInput, FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput, FlipRolesInput,
-    FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput, MarkReadyInput,
-    MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput,
-    RaiseFenceInput, RaiseFenceOutput, RecordFollowInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
-    RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, UndoInput, UnmarkRetiringInput,
-    UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult,
-    VerifySlotInput,
+    AnnounceSwitchInput, BeginFollowInput, BeginForkInput, BeginForkOutput, BeginResyncInput, BeginResyncOutput,
+    CancelResyncInput, CancelResyncOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput,
+    CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput,
+    FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput, FlipRolesInput, FlipRolesOutput, FollowedSlotsInput,
+    FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput, MarkReadyInput, MarkRetiringInput, MeasureLagInput,
+    MeasureLagOutput, PlanReplayInput, PlanReplayOutput, PlatformJob, PrepareDestinationInput, RaiseFenceInput,
+    RaiseFenceOutput, RecordFollowInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput, RenewFenceInput,
+    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, TriggerResyncInput, UndoInput,
+    UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput,
+    VerifyResult, VerifySlotInput, WatchResyncInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -359,5 +360,41 @@ impl Activities {
         input: RecordFollowInput,
     ) -> Result<Done, ActivityError> {
         step!(self, ctx, record_follow, input)
+    }
+
+    #[activity(definition = markers::BeginResync)]
+    pub async fn begin_resync(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: BeginResyncInput,
+    ) -> Result<BeginResyncOutput, ActivityError> {
+        step!(self, ctx, begin_resync, input)
+    }
+
+    #[activity(definition = markers::TriggerResync)]
+    pub async fn trigger_resync(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: TriggerResyncInput,
+    ) -> Result<PlatformJob, ActivityError> {
+        step!(self, ctx, trigger_resync, input)
+    }
+
+    #[activity(definition = markers::WatchResync)]
+    pub async fn watch_resync(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: WatchResyncInput,
+    ) -> Result<PlatformJob, ActivityError> {
+        step!(self, ctx, watch_resync, input)
+    }
+
+    #[activity(definition = markers::CancelResync)]
+    pub async fn cancel_resync(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CancelResyncInput,
+    ) -> Result<CancelResyncOutput, ActivityError> {
+        step!(self, ctx, cancel_resync, input)
     }
 }

@@ -12,6 +12,7 @@ use crate::connections::{Connections, NativeDestinations};
 use crate::database::Database;
 use crate::embedding::{Embedder, EmbedderResources, EmbedderSettings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::platform_api::{PlatformApi, PlatformApiSettings};
 use crate::raw_store::RawStore;
 
 /// What a worker process is configured with.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub model_dir: Option<PathBuf>,
     /// Key of the embeddings server, when profiles name one that wants a key.
     pub embeddings_api_key: Option<SecretString>,
+    /// The platform's API, when syncs are resynced.
+    pub platform_api: PlatformApiSettings,
 }
 
 /// The shared resources of a worker process.
@@ -38,6 +41,7 @@ pub(crate) struct Context {
     pub(crate) database: Database,
     pub(crate) store: RawStore,
     pub(crate) connections: Connections,
+    platform_api: Option<PlatformApi>,
     resources: EmbedderResources,
     /// Opened once per process and settings: a table takes megabytes, a server has a limit of requests in flight.
     embedders: Mutex<HashMap<String, Arc<dyn Embedder>>>,
@@ -62,8 +66,24 @@ impl Context {
             database,
             store: RawStore::open(&settings.store_url)?,
             connections: Connections::new(settings.database_url, settings.encryption_key.as_ref(), settings.native)?,
+            platform_api: PlatformApi::new(&settings.platform_api)?,
             resources: EmbedderResources { model_dir: settings.model_dir, open_ai_key: settings.embeddings_api_key },
             embedders: Mutex::default(),
+        })
+    }
+
+    /// The platform's API.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when this worker does not know where it is.
+    pub(crate) fn platform_api(&self) -> Result<&PlatformApi> {
+        self.platform_api.as_ref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidInput,
+                "this worker does not know the platform's API: set PLATFORM_API_URL, and PLATFORM_API_KEY when it \
+                 wants a key",
+            )
         })
     }
 

@@ -33,6 +33,12 @@ pub(crate) fn scope(slot: Option<&SlotRef>) -> Result<SlotScope> {
     })
 }
 
+/// Organisation and sync of a step that works on the sync as a whole, or on a slot of it.
+pub(crate) fn sync(slot: Option<&SlotRef>) -> Result<(Uuid, Uuid)> {
+    let slot = required(slot)?;
+    Ok((uuid("organization_id", &slot.organization_id)?, uuid("sync_id", &slot.sync_id)?))
+}
+
 /// The operation on whose behalf a step works.
 pub(crate) fn operation(slot: Option<&SlotRef>) -> Result<Uuid> {
     uuid("operation_id", &required(slot)?.operation_id)

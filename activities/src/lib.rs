@@ -10,6 +10,7 @@
 //! | [`chunking`], [`embedding`], [`sparse`] | pieces of text and their vectors |
 //! | [`destinations`] | vector databases |
 //! | [`inspection`] | what a replay would make of an entity, for people to look at |
+//! | [`platform_api`] | the platform's HTTP API: starting, watching and cancelling its jobs |
 //! | [`connections`], [`credentials`], [`profile`] | how to get into a destination, and how a slot is built |
 //!
 //! Failures are classified where they happen, into [`error::Error`]; `activity_error` tells Temporal.
@@ -31,6 +32,7 @@ mod heartbeat;
 mod ids;
 pub mod inspection;
 pub mod json;
+pub mod platform_api;
 pub mod profile;
 pub mod raw_store;
 mod replay;

@@ -7,6 +7,7 @@ use activities::credentials::CredentialReader;
 use activities::database::Database;
 use activities::database::platform::{self, ConnectionInfo};
 use activities::embedding::StaticTable;
+use activities::platform_api::PlatformApi;
 use activities::raw_store::RawStore;
 use clap::Args;
 use serde::Serialize;
@@ -56,6 +57,7 @@ impl Doctor {
             finding("model", self.model()),
             finding("qdrant", self.native("qdrant").await),
             finding("vespa", self.native("vespa").await),
+            finding("platform", self.platform()),
         ];
         if let (Some(connection), Some(organization)) = (&self.connection, &self.organization) {
             findings.push(finding("connection", self.connection(organization, connection).await));
@@ -134,6 +136,24 @@ impl Doctor {
         }
         let name = short_name.clone();
         self.ask(&ConnectionInfo { connection_id: Uuid::nil(), name, short_name, native: true, credential: None }).await
+    }
+
+    /// The platform's API, by its settings: no route of it may be asked without a reason.
+    fn platform(&self) -> Result<String, Failure> {
+        let settings = self.settings.worker.platform_api.settings()?;
+        if PlatformApi::new(&settings)?.is_none() {
+            return Ok("PLATFORM_API_URL is not set; resyncs do not work".to_owned());
+        }
+        Ok(match (&settings.api_key, &settings.admin_api_key) {
+            (_, Some(_)) => "configured, with a key for administrators",
+            (Some(_), None) => {
+                "configured; without PLATFORM_ADMIN_API_KEY the organisation's key has to do for rebuilds"
+            }
+            (None, None) => {
+                "configured; PLATFORM_API_KEY is not set, so only a platform without authentication answers"
+            }
+        }
+        .to_owned())
     }
 
     async fn connection(&self, organization: &str, connection: &str) -> Result<String, Failure> {

@@ -8,6 +8,7 @@ mod fork;
 mod list;
 mod migrate;
 mod progress_bar;
+mod resync;
 mod retire;
 mod rollback;
 mod search;
@@ -30,8 +31,9 @@ use crate::telemetry::{self, LogFormat};
 /// Moves a sync from one vector destination to another without downtime and without losing an entity.
 ///
 /// A fork adds a shadow destination and fills it from the raw store; a follow keeps it fresh; a switch promotes it; a
-/// rollback goes back; a retire removes what nobody wants any more. They are Temporal workflows that a worker runs, so they survive crashes and can be
-/// paused, resumed and cancelled from the Temporal UI.
+/// rollback goes back; a retire removes what nobody wants any more; a resync makes the platform fill the raw store. They
+/// are Temporal workflows that a worker runs, so they survive crashes and can be paused, resumed and cancelled from the
+/// Temporal UI.
 ///
 /// Exit codes: 0 done, 1 failed, 2 bad input, 3 not allowed, 4 not found, 5 conflict, 6 raw store not usable,
 /// 7 destination not usable, 8 too many rejected entities, 9 verification failed, 10 something is away (try again),
@@ -61,6 +63,7 @@ enum Command {
     Follow(follow::Follow),
     Switch(switch::Switch),
     Rollback(rollback::Rollback),
+    Resync(resync::Resync),
     Retire(retire::Retire),
     Search(search::Search),
     List(list::List),
@@ -91,6 +94,7 @@ impl Cli {
                 Command::Follow(command) => command.run().await,
                 Command::Switch(command) => command.run().await,
                 Command::Rollback(command) => command.run().await,
+                Command::Resync(command) => command.run().await,
                 Command::Retire(command) => command.run().await,
                 Command::Search(command) => command.run().await,
                 Command::List(command) => command.run().await,

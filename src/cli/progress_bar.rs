@@ -22,10 +22,14 @@ impl ForkBar {
         self.0.set_position(progress.entities_done);
         self.0.set_message(if progress.paused { "paused".to_owned() } else { progress.phase.clone() });
         let rate = progress.entities_per_second;
-        self.0.set_prefix(match (rate > 0.0, progress.eta_seconds) {
-            (true, 0) => format!("{rate:.0}/s"),
-            (true, eta) => format!("{rate:.0}/s, {eta} s left"),
-            (false, _) => String::new(),
+        self.0.set_prefix(match (&progress.platform_job, rate > 0.0, progress.eta_seconds) {
+            (_, true, 0) => format!("{rate:.0}/s"),
+            (_, true, eta) => format!("{rate:.0}/s, {eta} s left"),
+            (Some(job), false, _) => {
+                let written = job.inserted + job.updated;
+                format!("the platform's job is {}: {} seen, {written} written", job.status, job.encountered)
+            }
+            (None, false, _) => String::new(),
         });
         self.0.tick();
     }

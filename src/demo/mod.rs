@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use activities::connections::{Connections, NativeDestinations};
 use activities::credentials::CredentialReader;
 use activities::database::{Database, SlotScope};
+use activities::platform_api::PlatformApiSettings;
 use activities::{Activities, Settings};
 use proto::v1::embedder::Kind;
 use proto::v1::pgvector_layout::{Distance, VectorType};
@@ -128,6 +129,7 @@ async fn migrate(options: DemoOptions, stack_options: &StackOptions) -> Result<(
         native: NativeDestinations::default(),
         model_dir: Some(stack.model_dir()),
         embeddings_api_key: None,
+        platform_api: PlatformApiSettings::default(),
     };
     let worker = WorkerProcess::start(stack_options, &settings, &temporal_args)?;
     note(&format!("pid {}, log {}", worker.pid(), worker.log().display()));

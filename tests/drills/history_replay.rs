@@ -9,6 +9,7 @@ mod changed_switch;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use harness::platform_api::{Ending, PlatformServer, PlatformServerOptions};
 use harness::{World, WorldOptions, progress, scheduled, until};
 use proto::v1::{ForkOptions, ForkRequest, SwitchRequest};
 use serde_json::Value;
@@ -22,16 +23,17 @@ use temporalio_sdk::workflow_replayer::{
 };
 use workflows::domain::ErrorKind;
 use workflows::fork::ForkWorkflow;
+use workflows::resync::ResyncWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
-use workflows::{fork_workflow_id, retire_workflow_id, switch_workflow_id};
+use workflows::{fork_workflow_id, resync_workflow_id, retire_workflow_id, switch_workflow_id};
 
 use crate::closed_ledger::ClosedLedger;
 use crate::write_log::{PATIENCE, WriteLog};
 use changed_switch::ChangedSwitch;
 
 /// The ways a journey ends.
-const HISTORIES: [&str; 11] = [
+const HISTORIES: [&str; 15] = [
     "fork_completed",
     "fork_failed",
     "fork_cancelled",
@@ -43,6 +45,10 @@ const HISTORIES: [&str; 11] = [
     "retire_completed",
     "retire_refused",
     "retire_cancelled_too_late",
+    "resync_completed",
+    "resync_refused",
+    "resync_failed",
+    "resync_cancelled",
 ];
 
 /// 60 entities, 20 in a segment.
@@ -62,6 +68,7 @@ fn replayer() -> WorkflowReplayer {
         .register_workflow::<ForkWorkflow>()
         .and_then(|options| options.register_workflow::<SwitchWorkflow>())
         .and_then(|options| options.register_workflow::<RetireWorkflow>())
+        .and_then(|options| options.register_workflow::<ResyncWorkflow>())
         .expect("workflows with names of their own");
     WorkflowReplayer::new(options.build()).expect("a replayer can be made")
 }
@@ -236,6 +243,41 @@ async fn what_was_just_rolled_back_and_retired_replays() {
 
 fn rollback_to(world: &World, slot: &str) -> SwitchRequest {
     SwitchRequest { rollback: true, reason: "a drill".to_owned(), ..world.switch_request(slot) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_just_resynced_replays() {
+    let world = World::new().await;
+    let platform = PlatformServer::start(&world, PlatformServerOptions::default()).await;
+    let worker = world.worker_at(&platform);
+    world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the fork completes");
+    let id = resync_workflow_id(&world.ids.sync_id.to_string());
+    platform.change_source(1, 8).await;
+    world.resync(&world.resync_request()).await.expect("the resync completes");
+    keep(&world, "resync_completed", &id, "").await;
+
+    platform.end_next(Ending::Empty);
+    let failed = world.resync(&world.resync_request()).await.expect_err("it saw nothing");
+    assert_eq!(failed.kind(), Some(ErrorKind::VerificationFailed), "{failed}");
+    keep(&world, "resync_failed", &id, "").await;
+
+    platform.hold_jobs();
+    platform.start_job(true).await;
+    let refused = world.resync(&world.resync_request()).await.expect_err("a job runs");
+    assert_eq!(refused.kind(), Some(ErrorKind::Conflict), "{refused}");
+    keep(&world, "resync_refused", &id, "").await;
+    platform.let_jobs_go();
+    until("it has ended", PATIENCE, async || platform.jobs().await.iter().all(|(_, it)| it == "completed")).await;
+
+    platform.hold_jobs();
+    let resync = world.start_resync(&world.resync_request()).await.expect("a resync starts");
+    world.until_job_is("running").await;
+    resync.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    let cancelled = temporal::watch_resync(&resync, |_| {}).await.expect_err("it was cancelled");
+    assert_eq!(cancelled.kind(), Some(ErrorKind::Conflict), "{cancelled}");
+    keep(&world, "resync_cancelled", &id, "").await;
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
 }
 
 async fn fetch(client: &Client, workflow_id: &str, run_id: &str) -> Vec<u8> {

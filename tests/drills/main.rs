@@ -9,6 +9,7 @@
 //! | `unwind` | every step of a fork fails for good: nothing is left, nothing of others is taken |
 //! | `retire_killed` | a worker is killed in the middle of a retire |
 //! | `fence_holder_killed` | a worker is killed while a switch holds its fence |
+//! | `resync_killed` | a worker is killed while the platform's job runs, or while the platform is being asked for it |
 //! | `continue_as_new` | a fork that is longer than one history |
 //! | `history_replay` | recorded histories replay; a changed workflow does not |
 //!
@@ -22,6 +23,7 @@ mod fence_holder_killed;
 mod history_replay;
 mod moments;
 mod postgres_cut;
+mod resync_killed;
 mod retire_killed;
 mod sigterm;
 mod temporal_killed;

@@ -7,6 +7,7 @@ use std::str::FromStr as _;
 use activities::connections::NativeDestinations;
 use activities::credentials::CredentialReader;
 use activities::database::Database;
+use activities::platform_api::PlatformApiSettings;
 use activities::{Activities, Settings};
 use proto::v1::profile::Destination;
 use proto::v1::vespa_layout::Documents;
@@ -159,6 +160,12 @@ impl World {
     #[must_use]
     pub fn store_root(&self) -> PathBuf {
         self.folder.clone()
+    }
+
+    /// What the raw store was generated from.
+    #[must_use]
+    pub fn store_options(&self) -> StoreOptions {
+        self.store.clone()
     }
 
     /// `raw/{sync_id}` of the raw store.
@@ -340,6 +347,7 @@ impl World {
             native: NativeDestinations::default(),
             model_dir: Some(required_env("SYNCMUX_MODEL_DIR").into()),
             embeddings_api_key: None,
+            platform_api: PlatformApiSettings::default(),
         };
         Activities::connect(settings).await.expect("the activities connect")
     }
@@ -364,6 +372,14 @@ impl World {
         let mut command = self.command();
         command.env("SYNCMUX_TASK_QUEUE", format!("{}/idle", self.task_queue)).arg("worker");
         Worker::spawn(command, self.folder.join("idle-worker.log"))
+    }
+
+    /// Starts a worker process with more in its environment.
+    #[must_use]
+    pub fn worker_among(&self, variables: &[(&str, String)]) -> Worker {
+        let mut command = self.command();
+        command.arg("worker").envs(variables.iter().map(|(name, value)| (name, value)));
+        Worker::spawn(command, self.folder.join("worker.log"))
     }
 
     /// A small profile; another `max_tokens` is another fingerprint.

@@ -40,15 +40,16 @@ fn errors(output: &Output) -> String {
 }
 
 #[rstest]
-#[case::program(&[], &["fork", "switch", "rollback", "retire", "search", "list", "status", "doctor", "arf", "Exit codes: 0 done"])]
+#[case::program(&[], &["fork", "switch", "rollback", "retire", "resync", "search", "list", "status", "doctor", "arf", "Exit codes: 0 done"])]
 #[case::demo(&["demo"], &["--keep", "--entities", "--seed", "--destination", "QDRANT_URL", "QDRANT_API_KEY", "VESPA_URL"])]
-#[case::worker(&["worker"], &["--database-url", "DATABASE_URL", "--store", "ARF_STORE_URL", "--encryption-key", "--model-dir", "--activity-slots", "--grace-seconds", "QDRANT_FULL_URL", "QDRANT_HOST", "QDRANT_PORT", "QDRANT_GRPC_PORT", "VESPA_URL", "VESPA_PORT", "VESPA_CLI_DATA_PLANE_TOKEN"])]
+#[case::worker(&["worker"], &["--database-url", "DATABASE_URL", "--store", "ARF_STORE_URL", "--encryption-key", "--model-dir", "--activity-slots", "--grace-seconds", "QDRANT_FULL_URL", "QDRANT_HOST", "QDRANT_PORT", "QDRANT_GRPC_PORT", "VESPA_URL", "VESPA_PORT", "VESPA_CLI_DATA_PLANE_TOKEN", "PLATFORM_API_URL", "PLATFORM_API_KEY", "PLATFORM_API_KEY_FILE", "PLATFORM_ADMIN_API_KEY"])]
 #[case::migrate(&["migrate"], &["--database-url", "Running it twice changes nothing"])]
 #[case::setup(&["setup"], &["--task-queue", "--temporal-address", "--temporal-profile", "search attributes"])]
 #[case::fork(&["fork"], &["--sync", "--destination", "--profile", "--without-replay", "--allow-incomplete", "--lanes", "--batch", "--dead-letter-budget", "--operation-id", "--detach", "--json", "--organization", "pgvector = {"])]
 #[case::switch(&["switch"], &["--sync", "--to", "--expect-active", "--expect-generation", "--reverse-window-seconds", "--reason", "--operation-id", "--json"])]
 #[case::rollback(&["rollback"], &["--sync", "--to", "--reason", "--reverse-window-seconds", "--operation-id", "--json"])]
 #[case::retire(&["retire"], &["--sync", "--slot", "--force", "--reason", "--dry-run", "--operation-id", "--json", "no way back"])]
+#[case::resync(&["resync"], &["--sync", "--rebuild", "--wait-seconds", "--job-limit-seconds", "--away-limit-seconds", "--confirm-drop", "--operation-id", "--detach", "--json", "PLATFORM_API_URL"])]
 #[case::search(&["search"], &["QUESTION", "--sync", "--slot", "--limit", "--json", "--model-dir", "--encryption-key"])]
 #[case::list(&["list"], &["--sync", "--organization", "--json"])]
 #[case::status(&["status"], &["--sync", "--operation", "--limit", "--json"])]

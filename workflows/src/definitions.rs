@@ -9,15 +9,16 @@
 )]
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginFollowInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput,
-    CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput,
-    Done, EndOperationInput, FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput, FlipRolesInput,
-    FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput, MarkReadyInput,
-    MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput,
-    RaiseFenceInput, RaiseFenceOutput, RecordFollowInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput,
-    RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, UndoInput, UnmarkRetiringInput,
-    UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult,
-    VerifySlotInput,
+    AnnounceSwitchInput, BeginFollowInput, BeginForkInput, BeginForkOutput, BeginResyncInput, BeginResyncOutput,
+    CancelResyncInput, CancelResyncOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput,
+    CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput,
+    FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput, FlipRolesInput, FlipRolesOutput, FollowedSlotsInput,
+    FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput, MarkReadyInput, MarkRetiringInput, MeasureLagInput,
+    MeasureLagOutput, PlanReplayInput, PlanReplayOutput, PlatformJob, PrepareDestinationInput, RaiseFenceInput,
+    RaiseFenceOutput, RecordFollowInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput, RenewFenceInput,
+    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, TriggerResyncInput, UndoInput,
+    UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput,
+    VerifyResult, VerifySlotInput, WatchResyncInput,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
@@ -214,14 +215,39 @@ impl Steps {
     pub fn record_follow(_: RecordFollowInput) -> Result<Done, ActivityError> {
         unimplemented!()
     }
+
+    /// Validates a resync, opens the operation's record and counts what is there. Changes nothing else.
+    #[activity(name = "begin_resync")]
+    pub fn begin_resync(_: BeginResyncInput) -> Result<BeginResyncOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Makes the platform start one job, and one only. Undo: `cancel_resync`.
+    #[activity(name = "trigger_resync")]
+    pub fn trigger_resync(_: TriggerResyncInput) -> Result<PlatformJob, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Looks at the job until it ends, its status changes, or patience is over. Read only.
+    #[activity(name = "watch_resync")]
+    pub fn watch_resync(_: WatchResyncInput) -> Result<PlatformJob, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Cancels the job that this operation started, if it did, and waits until it has ended.
+    #[activity(name = "cancel_resync")]
+    pub fn cancel_resync(_: CancelResyncInput) -> Result<CancelResyncOutput, ActivityError> {
+        unimplemented!()
+    }
 }
 
 /// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
 pub mod markers {
     pub use super::steps::{
-        AnnounceSwitch, BeginFollow, BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow,
-        DropPlan, DropShadow, EndOperation, FindInTheWay, FinishDestination, FlipRoles, FollowedSlots, LowerFence,
-        MarkReady, MarkRetiring, MeasureLag, PlanReplay, PrepareDestination, RaiseFence, RecordFollow, RemovePoints,
-        RemoveSlot, RenewFence, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifyDelta, VerifySlot,
+        AnnounceSwitch, BeginFollow, BeginFork, BeginResync, CancelResync, CheckRetire, CheckSwitch, ClearScope,
+        CloseReplay, CreateShadow, DropPlan, DropShadow, EndOperation, FindInTheWay, FinishDestination, FlipRoles,
+        FollowedSlots, LowerFence, MarkReady, MarkRetiring, MeasureLag, PlanReplay, PrepareDestination, RaiseFence,
+        RecordFollow, RemovePoints, RemoveSlot, RenewFence, ReplaySegment, TriggerResync, UnmarkRetiring,
+        ValidateRawStore, VerifyDelta, VerifySlot, WatchResync,
     };
 }

@@ -29,3 +29,9 @@ pub fn collection_switch_workflow_id(collection_id: &str) -> String {
 pub fn retire_workflow_id(slot_id: &str) -> String {
     format!("retire/{slot_id}")
 }
+
+/// Id of the workflow that makes the platform pull everything of one sync again.
+#[must_use]
+pub fn resync_workflow_id(sync_id: &str) -> String {
+    format!("resync/{sync_id}")
+}

@@ -5,6 +5,8 @@
 //! the crate `activities`.
 //!
 //! Start at [`fork::ForkWorkflow`], [`follow::FollowWorkflow`], [`switch::SwitchWorkflow`] and [`retire::RetireWorkflow`].
+//! Start at [`fork::ForkWorkflow`], [`switch::SwitchWorkflow`], [`retire::RetireWorkflow`] and
+//! [`resync::ResyncWorkflow`].
 //!
 //! Invariants kept here: undo is registered before the step it undoes and runs on a detached cancellation token; every
 //! wait inside a loop uses a detached token; input and signals are decoded tolerantly, so that a bad payload is an
@@ -22,6 +24,7 @@ mod input;
 mod operator;
 mod progress;
 mod replay;
+pub mod resync;
 pub mod retire;
 pub mod search_attributes;
 mod step;
@@ -31,7 +34,8 @@ mod undo;
 mod window;
 
 pub use ids::{
-    collection_switch_workflow_id, follow_workflow_id, fork_workflow_id, retire_workflow_id, switch_workflow_id,
+    collection_switch_workflow_id, follow_workflow_id, fork_workflow_id, resync_workflow_id, retire_workflow_id,
+    switch_workflow_id,
 };
 pub use input::{InputError, decode};
 

@@ -33,7 +33,7 @@ pub(crate) fn table(progress: &Progress) -> String {
     };
     format!(
         "### {} {}{paused}\n\n| | |\n|---|---|\n| entities | {} of {} ({percent} %) |\n| rate | {:.0} entities/s |\n\
-         | time left | {eta} |\n| points | {} |\n| chunks | {} embedded, {} reused |\n| segments | {} of {}, {} in flight |\n| deleted | {} |\n| dead letters | {} |\n{}",
+         | time left | {eta} |\n| points | {} |\n| chunks | {} embedded, {} reused |\n| segments | {} of {}, {} in flight |\n| deleted | {} |\n| dead letters | {} |\n{}{}",
         progress.operation,
         progress.phase,
         progress.entities_done,
@@ -48,6 +48,7 @@ pub(crate) fn table(progress: &Progress) -> String {
         progress.deleted,
         progress.dead_letters,
         [lag(progress), waits_for(progress)].concat(),
+        platform_job(progress),
     )
 }
 
@@ -69,6 +70,19 @@ fn lag(progress: &Progress) -> String {
     format!("| catch-up | round {}: {} entities behind{oldest} |\n", progress.catch_up_round, lag.entities)
 }
 
+/// A row about the platform's job, when there is one.
+fn platform_job(progress: &Progress) -> String {
+    let Some(job) = &progress.platform_job else { return String::new() };
+    let by_api = match job.status_by_api.as_str() {
+        "" => String::new(),
+        said => format!(", {said} by its API"),
+    };
+    format!(
+        "| the platform's job | {}{by_api}: {} encountered, {} inserted, {} updated, {} deleted, {} kept, {} skipped |\n",
+        job.status, job.encountered, job.inserted, job.updated, job.deleted, job.kept, job.skipped
+    )
+}
+
 fn duration(seconds: u64) -> String {
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),
@@ -79,7 +93,7 @@ fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proto::v1::Lag;
+    use proto::v1::{Lag, PlatformJob};
 
     use super::*;
 
@@ -119,6 +133,19 @@ mod tests {
         let waits_for = "job 7 of sync 1 (running)".to_owned();
         let table = table(&Progress { waits_for, ..Progress::default() });
         assert!(table.ends_with("| waits for | job 7 of sync 1 (running) |\n"), "{table}");
+    }
+
+    fn the_table_says_what_the_platforms_job_does() {
+        let job = PlatformJob {
+            status: "running".to_owned(),
+            status_by_api: "pending".to_owned(),
+            encountered: 7,
+            kept: 6,
+            ..PlatformJob::default()
+        };
+        let shown = table(&Progress { platform_job: Some(job), ..Progress::default() });
+        assert!(shown.contains("| running, pending by its API: 7 encountered, 0 inserted, "), "{shown}");
+        assert!(!table(&Progress::default()).contains("platform"));
     }
 
     #[test]

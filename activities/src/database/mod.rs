@@ -14,7 +14,7 @@
 //! SQL is static text with every table under its schema. Errors are classified in [`classify()`](classify::classify), once.
 //!
 //! Start at [`Database`], then [`slots`] and [`shadow`] (a slot's life), [`plans`] and [`segments`] (a replay), [`fence`] and
-//! [`roles`] (the flip), [`retire`] (a slot's end).
+//! [`roles`] (the flip), [`retire`] (a slot's end), [`resyncs`] (a job of the platform).
 
 pub mod active_destination;
 pub mod batch_hold;
@@ -35,6 +35,7 @@ pub mod operations;
 pub mod plans;
 pub mod platform;
 mod platform_jobs;
+pub mod resyncs;
 pub mod retire;
 mod retire_rules;
 pub mod reverse_window;
@@ -47,6 +48,7 @@ pub mod slots;
 mod staged_listing;
 mod switch_proof;
 mod switch_rules;
+pub mod sync_jobs;
 mod sync_lock;
 mod text_enum;
 pub mod verifications;

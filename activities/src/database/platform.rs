@@ -80,6 +80,44 @@ pub async fn sync(database: &Database, organization_id: Uuid, sync_id: Uuid) -> 
     .ok_or_else(|| sync_lock::not_found(sync_id))
 }
 
+/// The source connection that feeds a sync: what the platform's API calls it by. The oldest when there are several.
+///
+/// # Errors
+/// `NotFound` when there is none, or the sync is another organisation's.
+pub async fn source_connection(database: &Database, organization_id: Uuid, sync_id: Uuid) -> Result<Uuid> {
+    sqlx::query_scalar(
+        "SELECT id FROM public.source_connection
+         WHERE sync_id = $1 AND organization_id = $2 ORDER BY created_at, id LIMIT 1",
+    )
+    .bind(sync_id)
+    .bind(organization_id)
+    .fetch_optional(database.pool())
+    .await
+    .during("looking for the source connection")?
+    .ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!("no source connection feeds sync {sync_id}, so there is nothing to pull from; see the platform"),
+        )
+    })
+}
+
+/// How many entities the platform knows of a sync.
+///
+/// # Errors
+/// Those of the database.
+pub async fn known_entities(database: &Database, organization_id: Uuid, sync_id: Uuid) -> Result<u64> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(DISTINCT entity_id) FROM public.entity WHERE sync_id = $1 AND organization_id = $2",
+    )
+    .bind(sync_id)
+    .bind(organization_id)
+    .fetch_one(database.pool())
+    .await
+    .during("counting what the platform knows")?;
+    Ok(count.unsigned_abs())
+}
+
 /// Reads a connection as the target of a fork.
 ///
 /// # Errors

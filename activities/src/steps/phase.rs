@@ -9,6 +9,6 @@ use crate::ids;
 
 /// Notes the phase of the operation behind `slot`.
 pub(super) async fn enter(context: &Context, slot: Option<&SlotRef>, phase: &str) -> Result<()> {
-    let scope = ids::scope(slot)?;
-    operations::set_phase(&context.database, scope.organization_id, ids::operation(slot)?, phase).await
+    let (organization_id, _) = ids::sync(slot)?;
+    operations::set_phase(&context.database, organization_id, ids::operation(slot)?, phase).await
 }

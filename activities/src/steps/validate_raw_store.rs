@@ -10,30 +10,21 @@ use crate::ids;
 use crate::raw_store::entity_file_name;
 
 pub(crate) async fn run(context: &Context, input: ValidateRawStoreInput) -> Result<ValidateRawStoreOutput> {
-    let scope = ids::scope(input.slot.as_ref())?;
+    let (organization_id, sync_id) = ids::sync(input.slot.as_ref())?;
     phase::enter(context, input.slot.as_ref(), "validate").await?;
-    let store = context.store.sync(scope.sync_id);
+    let store = context.store.sync(sync_id);
     let manifest = store.manifest().await?;
-    if manifest.organization_id.is_some_and(|it| it != scope.organization_id) {
+    if manifest.organization_id.is_some_and(|it| it != organization_id) {
         return Err(Error::new(ErrorKind::RawStoreInvalid, "the raw store's manifest names another organisation"));
     }
 
     let listing = Box::pin(store.list());
-    let comparison = platform::compare_with_listing(
-        &context.database,
-        scope.organization_id,
-        scope.sync_id,
-        listing,
-        entity_file_name,
-    )
-    .await?;
+    let comparison =
+        platform::compare_with_listing(&context.database, organization_id, sync_id, listing, entity_file_name).await?;
     if comparison.listed == 0 {
         return Err(Error::new(
             ErrorKind::RawStoreInvalid,
-            format!(
-                "the raw store of sync {} has no entities; resync it with a rebuild of the raw store",
-                scope.sync_id
-            ),
+            format!("the raw store of sync {sync_id} has no entities; resync it with a rebuild of the raw store"),
         ));
     }
     if comparison.missing > 0 && !input.allow_incomplete {
@@ -62,5 +53,6 @@ pub(crate) async fn run(context: &Context, input: ValidateRawStoreInput) -> Resu
         missing: comparison.missing,
         missing_sample: comparison.missing_sample,
         gaps,
+        known: comparison.known_to_platform,
     })
 }

@@ -12,6 +12,7 @@ mod migrations;
 mod operations;
 mod plans;
 mod platform;
+mod resyncs;
 mod retire;
 mod roles;
 mod rollback;

@@ -5,6 +5,7 @@
 //! run side by side. A world whose test failed keeps its database and its folder, and says where they are.
 
 mod anyone;
+mod collection;
 mod embeddings;
 mod ending;
 mod fixture;

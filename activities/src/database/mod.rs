@@ -11,10 +11,11 @@
 //!
 //! SQL is static text with every table under its schema. Errors are classified in [`classify()`](classify::classify), once.
 //!
-//! Start at [`Database`], then [`slots`] and [`shadow`] (a slot's life), [`plans`] and [`segments`] (a replay), [`roles`]
+//! Start at [`Database`], then [`slots`], [`shadow`] and [`adoption`] (a slot's life), [`plans`] and [`segments`] (a replay), [`roles`]
 //! (the flip), [`retire`] (a slot's end).
 
 pub mod active_destination;
+pub mod adoption;
 mod binary_copy;
 pub mod classify;
 mod completeness;
@@ -50,4 +51,4 @@ pub use connect::Database;
 pub use migrate::{MigrationStatus, PendingMigration};
 pub use scope::SlotScope;
 pub use segment_entries::PlannedChange;
-pub use slots::{Role, SlotState};
+pub use slots::{Role, Slot, SlotState};

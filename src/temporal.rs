@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use proto::v1::{
-    ForkRequest, ForkResult, Progress, RetireRequest, RetireResult, RollbackRequest, SwitchRequest, SwitchResult,
+    ForkCollectionRequest, ForkCollectionResult, ForkRequest, ForkResult, Progress, RetireRequest, RetireResult,
+    RollbackRequest, SwitchRequest, SwitchResult,
 };
 use temporalio_client::envconfig::LoadClientConfigProfileOptions;
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError, WorkflowStartError};
@@ -25,9 +26,12 @@ use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQueueRequest;
 use workflows::domain::ErrorKind;
 use workflows::fork::ForkWorkflow;
+use workflows::fork_collection::ForkCollectionWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
-use workflows::{fork_workflow_id, retire_workflow_id, search_attributes, switch_workflow_id};
+use workflows::{
+    fork_collection_workflow_id, fork_workflow_id, retire_workflow_id, search_attributes, switch_workflow_id,
+};
 
 use crate::config::TemporalArgs;
 use crate::output::Failure;
@@ -91,6 +95,41 @@ pub async fn start_fork(
         .await
         .map_err(|error| start_failure(error, &id))?;
     Ok(client.get_workflow_handle(id))
+}
+
+/// Starts the fork of a collection. Its workflow id is the lock: one of a collection and connection at a time.
+///
+/// # Errors
+///
+/// `Conflict` when one is running, otherwise what Temporal says.
+pub async fn start_fork_collection(
+    client: &Client,
+    task_queue: &str,
+    request: &ForkCollectionRequest,
+) -> Result<WorkflowHandle<Client, ForkCollectionWorkflow>, Failure> {
+    let id = fork_collection_workflow_id(&request.collection_id, &request.destination_connection_id);
+    let options = WorkflowStartOptions::new(task_queue, &id)
+        .static_summary(format!("fork collection {} to {}", request.collection_id, request.destination_connection_id))
+        .build();
+    client
+        .start_workflow(ForkCollectionWorkflow::run, argument(request)?, options)
+        .await
+        .map_err(|error| start_failure(error, &id))?;
+    Ok(client.get_workflow_handle(id))
+}
+
+/// Waits for the fork of a collection and shows each new progress on the way.
+///
+/// # Errors
+///
+/// What it failed with as a whole.
+pub async fn watch_fork_collection(
+    handle: &WorkflowHandle<Client, ForkCollectionWorkflow>,
+    show: impl FnMut(&Progress),
+) -> Result<ForkCollectionResult, Failure> {
+    let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
+    let ask = || handle.query(ForkCollectionWorkflow::progress, (), WorkflowQueryOptions::default());
+    watch(result, async || ask().await.ok(), show).await
 }
 
 /// Starts a switch. Its workflow id is the lock: one switch of a sync at a time.
@@ -177,9 +216,19 @@ pub async fn start_retire(
 /// What the fork failed with.
 pub async fn watch_fork(
     handle: &WorkflowHandle<Client, ForkWorkflow>,
-    mut show: impl FnMut(&Progress),
+    show: impl FnMut(&Progress),
 ) -> Result<ForkResult, Failure> {
     let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
+    let ask = || handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default());
+    watch(result, async || ask().await.ok(), show).await
+}
+
+/// Waits for an end and asks for the progress on the way. Unanswered while no worker is up; the next tick asks again.
+async fn watch<T>(
+    result: impl Future<Output = Result<T, Failure>>,
+    ask: impl AsyncFn() -> Option<Progress>,
+    mut show: impl FnMut(&Progress),
+) -> Result<T, Failure> {
     tokio::pin!(result);
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -188,9 +237,7 @@ pub async fn watch_fork(
             biased;
             done = &mut result => return done,
             _ = tick.tick() => {
-                // Unanswered while no worker is up; the next tick asks again.
-                let asked = handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default());
-                if let Ok(Ok(progress)) = tokio::time::timeout(Duration::from_secs(5), asked).await {
+                if let Ok(Some(progress)) = tokio::time::timeout(Duration::from_secs(5), ask()).await {
                     show(&progress);
                 }
             }

@@ -7,6 +7,7 @@ use temporalio_client::Client;
 use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use workflows::fork::ForkWorkflow;
+use workflows::fork_collection::ForkCollectionWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
 
@@ -82,6 +83,7 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
         .sticky_queue_schedule_to_start_timeout(Duration::from_secs(2))
         .register_activities(activities)
         .register_workflow::<ForkWorkflow>()
+        .and_then(|options| options.register_workflow::<ForkCollectionWorkflow>())
         .and_then(|options| options.register_workflow::<SwitchWorkflow>())
         .and_then(|options| options.register_workflow::<RetireWorkflow>())
         .map_err(|error| Failure::from(anyhow::anyhow!("a workflow could not be registered: {error}")))?

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
-    CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
-    EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput,
-    MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RemovePointsInput,
-    RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult,
-    UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
-    VerifySlotInput,
+    AnnounceSwitchInput, BeginForkCollectionInput, BeginForkCollectionOutput, BeginForkInput, BeginForkOutput,
+    CheckRetireInput, CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput,
+    CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput, FlipRolesInput,
+    FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput, MarkRetiringInput, PlanReplayInput, PlanReplayOutput,
+    PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput,
+    ReplaySegmentOutput, RetireResult, SwitchResult, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput,
+    ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult, VerifySlotInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -267,6 +267,15 @@ impl Activities {
         input: AnnounceSwitchInput,
     ) -> Result<Done, ActivityError> {
         step!(self, ctx, announce_switch, input)
+    }
+
+    #[activity(definition = markers::BeginForkCollection)]
+    pub async fn begin_fork_collection(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: BeginForkCollectionInput,
+    ) -> Result<BeginForkCollectionOutput, ActivityError> {
+        step!(self, ctx, begin_fork_collection, input)
     }
 
     #[activity(definition = markers::FollowedSlots)]

@@ -4,6 +4,7 @@ mod arf;
 mod demo;
 mod doctor;
 mod fork;
+mod fork_collection;
 mod list;
 mod migrate;
 mod progress_bar;

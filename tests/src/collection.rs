@@ -1,9 +1,14 @@
 //! Worlds with several syncs of one collection.
 
 use activities::database::Database;
+use proto::v1::{ForkCollectionRequest, ForkCollectionResult};
 use sync_multiplexer::demo::Seeded;
 use sync_multiplexer::demo::store::{StoreOptions, generate};
+use sync_multiplexer::output::Failure;
+use sync_multiplexer::temporal;
+use temporalio_client::{Client, WorkflowHandle};
 use uuid::Uuid;
+use workflows::fork_collection::ForkCollectionWorkflow;
 
 use crate::{World, WorldOptions};
 
@@ -23,6 +28,42 @@ impl World {
         }
         worlds.insert(0, first);
         worlds.try_into().unwrap_or_else(|_| panic!("a collection has at least one sync"))
+    }
+
+    /// A request to fork every sync of this world's collection, with the profile and options of [`Self::fork_request`].
+    #[must_use]
+    pub fn fork_collection_request(&self, connection: Uuid) -> ForkCollectionRequest {
+        let of_one = self.fork_request(connection);
+        ForkCollectionRequest {
+            organization_id: of_one.organization_id,
+            collection_id: self.ids.collection_id.to_string(),
+            destination_connection_id: of_one.destination_connection_id,
+            profile: of_one.profile,
+            options: of_one.options,
+            requested_by: of_one.requested_by,
+            ..ForkCollectionRequest::default()
+        }
+    }
+
+    /// Starts the fork of a collection.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn start_fork_collection(
+        &self,
+        request: &ForkCollectionRequest,
+    ) -> Result<WorkflowHandle<Client, ForkCollectionWorkflow>, Failure> {
+        temporal::start_fork_collection(&self.client, &self.task_queue, request).await
+    }
+
+    /// Forks a collection and waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// What it failed with as a whole.
+    pub async fn fork_collection(&self, request: &ForkCollectionRequest) -> Result<ForkCollectionResult, Failure> {
+        temporal::watch_fork_collection(&self.start_fork_collection(request).await?, |_| {}).await
     }
 
     /// Another sync of this world's collection.

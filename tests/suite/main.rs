@@ -1,5 +1,6 @@
 //! The product from outside: workflows on a real Temporal, slots in a real Postgres, the program as a process.
 
+mod adopting;
 mod architecture;
 mod catching_up;
 mod command_line;
@@ -7,6 +8,7 @@ mod connections;
 mod continuing;
 mod contracts;
 mod demo;
+mod fork_collection;
 mod imperfect_store;
 mod journey;
 mod operators;

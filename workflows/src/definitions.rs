@@ -9,13 +9,13 @@
 )]
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginForkInput, BeginForkOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput,
-    CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done,
-    EndOperationInput, FinishDestinationInput, FlipRolesInput, FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput,
-    MarkRetiringInput, PlanReplayInput, PlanReplayOutput, PrepareDestinationInput, RemovePointsInput,
-    RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult,
-    UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult,
-    VerifySlotInput,
+    AnnounceSwitchInput, BeginForkCollectionInput, BeginForkCollectionOutput, BeginForkInput, BeginForkOutput,
+    CheckRetireInput, CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput,
+    CreateShadowInput, CreateShadowOutput, Done, EndOperationInput, FinishDestinationInput, FlipRolesInput,
+    FollowedSlotsInput, FollowedSlotsOutput, MarkReadyInput, MarkRetiringInput, PlanReplayInput, PlanReplayOutput,
+    PrepareDestinationInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput, ReplaySegmentInput,
+    ReplaySegmentOutput, RetireResult, SwitchResult, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput,
+    ValidateRawStoreInput, ValidateRawStoreOutput, VerifyResult, VerifySlotInput,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
@@ -162,13 +162,20 @@ impl Steps {
     pub fn followed_slots(_: FollowedSlotsInput) -> Result<FollowedSlotsOutput, ActivityError> {
         unimplemented!()
     }
+
+    /// Validates the request, lists the syncs of the collection and opens the operation's record. Changes nothing else.
+    #[activity(name = "begin_fork_collection")]
+    pub fn begin_fork_collection(_: BeginForkCollectionInput) -> Result<BeginForkCollectionOutput, ActivityError> {
+        unimplemented!()
+    }
 }
 
 /// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
 pub mod markers {
     pub use super::steps::{
-        AnnounceSwitch, BeginFork, CheckRetire, CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan,
-        DropShadow, EndOperation, FinishDestination, FlipRoles, FollowedSlots, MarkReady, MarkRetiring, PlanReplay,
-        PrepareDestination, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring, ValidateRawStore, VerifySlot,
+        AnnounceSwitch, BeginFork, BeginForkCollection, CheckRetire, CheckSwitch, ClearScope, CloseReplay,
+        CreateShadow, DropPlan, DropShadow, EndOperation, FinishDestination, FlipRoles, FollowedSlots, MarkReady,
+        MarkRetiring, PlanReplay, PrepareDestination, RemovePoints, RemoveSlot, ReplaySegment, UnmarkRetiring,
+        ValidateRawStore, VerifySlot,
     };
 }

@@ -4,7 +4,8 @@
 //! compile error; a test over `cargo metadata` holds that. Effects are declared in [`definitions`] and implemented in
 //! the crate `activities`.
 //!
-//! Start at [`fork::ForkWorkflow`], [`switch::SwitchWorkflow`] and [`retire::RetireWorkflow`].
+//! Start at [`fork::ForkWorkflow`], [`switch::SwitchWorkflow`] and [`retire::RetireWorkflow`]; [`fork_collection`] is many
+//! forks.
 //!
 //! Invariants kept here: undo is registered before the step it undoes and runs on a detached cancellation token; every
 //! wait inside a loop uses a detached token; input and signals are decoded tolerantly, so that a bad payload is an
@@ -15,6 +16,7 @@ mod controls;
 pub mod definitions;
 pub mod domain;
 pub mod fork;
+pub mod fork_collection;
 mod gate;
 mod ids;
 mod input;
@@ -29,7 +31,7 @@ pub mod switch;
 mod undo;
 mod window;
 
-pub use ids::{fork_workflow_id, retire_workflow_id, switch_workflow_id};
+pub use ids::{fork_collection_workflow_id, fork_workflow_id, retire_workflow_id, switch_workflow_id};
 pub use input::{InputError, decode};
 
 /// The task queue workers of this product poll. Never the platform's own: its tasks are not ours to take.

@@ -18,6 +18,7 @@ pub mod active_destination;
 pub mod adoption;
 mod binary_copy;
 pub mod classify;
+pub mod collections;
 mod completeness;
 mod connect;
 pub mod dead_letters;

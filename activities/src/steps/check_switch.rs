@@ -58,7 +58,7 @@ async fn resolve(context: &Context, asked: &SwitchRequest, operation_id: Uuid) -
     let organization_id = ids::uuid("organization_id", &asked.organization_id)?;
     let sync_id = ids::uuid("sync_id", &asked.sync_id)?;
     match operations::get(&context.database, organization_id, operation_id).await {
-        Ok(recorded) if recorded.kind == OperationKind::Rollback && recorded.sync_id == sync_id => {
+        Ok(recorded) if recorded.kind == OperationKind::Rollback && recorded.sync_id == Some(sync_id) => {
             return serde_json::from_value(recorded.options).map_err(|error| {
                 Error::new(ErrorKind::Internal, "the recorded request is not readable by this version")
                     .with_source(error)

@@ -2,6 +2,7 @@
 
 pub(crate) mod announce_switch;
 pub(crate) mod begin_fork;
+pub(crate) mod begin_fork_collection;
 pub(crate) mod check_retire;
 pub(crate) mod check_switch;
 pub(crate) mod clear_scope;
@@ -21,6 +22,7 @@ pub(crate) mod plan_replay;
 pub(crate) mod prepare_destination;
 pub(crate) mod remove_points;
 pub(crate) mod remove_slot;
+mod repeated;
 pub(crate) mod replay_segment;
 mod retire_request;
 mod switch_request;

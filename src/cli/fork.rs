@@ -46,7 +46,7 @@ pub(super) struct Fork {
     #[arg(long, value_name = "UUID", conflicts_with = "sync")]
     collection: Option<String>,
     /// Syncs of the collection forked at a time, 1 to 16
-    #[arg(long, default_value_t = 2, value_name = "N", requires = "collection")]
+    #[arg(long, default_value_t = 2, value_name = "N", conflicts_with = "sync")]
     concurrency: u32,
     /// Connection of type DESTINATION to fill
     #[arg(long, value_name = "UUID")]

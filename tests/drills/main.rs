@@ -7,6 +7,7 @@
 //! | `temporal_killed` | the Temporal server is killed and started again |
 //! | `postgres_cut` | every connection to Postgres is cut, again and again |
 //! | `unwind` | every step of a fork fails for good: nothing is left, nothing of others is taken |
+//! | `collection_killed` | workers are killed while a collection is forked |
 //! | `retire_killed` | a worker is killed in the middle of a retire |
 //! | `continue_as_new` | a fork that is longer than one history |
 //! | `history_replay` | recorded histories replay; a changed workflow does not |
@@ -15,6 +16,7 @@
 //! most delicate point.
 
 mod closed_ledger;
+mod collection_killed;
 mod continue_as_new;
 mod destination_writer_killed;
 mod history_replay;

@@ -19,6 +19,7 @@ mod reading;
 mod refusals;
 mod retiring;
 mod rolling_back;
+mod scars;
 mod switching;
 mod vector_reuse;
 mod vespa_migration;

@@ -118,18 +118,31 @@ pub async fn start_fork_collection(
     Ok(client.get_workflow_handle(id))
 }
 
-/// Waits for the fork of a collection and shows each new progress on the way.
+/// Waits for the fork of a collection and shows each new progress on the way, with the phase of each fork that runs.
 ///
 /// # Errors
 ///
 /// What it failed with as a whole.
 pub async fn watch_fork_collection(
+    client: &Client,
+    request: &ForkCollectionRequest,
     handle: &WorkflowHandle<Client, ForkCollectionWorkflow>,
     show: impl FnMut(&Progress),
 ) -> Result<ForkCollectionResult, Failure> {
     let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
     let ask = || handle.query(ForkCollectionWorkflow::progress, (), WorkflowQueryOptions::default());
-    watch(result, async || ask().await.ok(), show).await
+    let ask_each = async || {
+        let mut progress = ask().await.ok()?;
+        for fork in progress.syncs.iter_mut().filter(|fork| fork.state == "running") {
+            let id = fork_workflow_id(&fork.sync_id, &request.destination_connection_id);
+            let asked: WorkflowHandle<Client, ForkWorkflow> = client.get_workflow_handle(id);
+            if let Ok(of_one) = asked.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default()).await {
+                fork.phase = of_one.phase;
+            }
+        }
+        Some(progress)
+    };
+    watch(result, ask_each, show).await
 }
 
 /// Starts a switch. Its workflow id is the lock: one switch of a sync at a time.

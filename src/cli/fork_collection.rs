@@ -26,7 +26,7 @@ pub(super) async fn run(
     }
     eprintln!("started {id}; leaving this command does not stop it");
     let mut told = Told::default();
-    let result = temporal::watch_fork_collection(&handle, |progress| told.tell(progress)).await?;
+    let result = temporal::watch_fork_collection(&client, request, &handle, |progress| told.tell(progress)).await?;
     if json {
         print_json(&result)?;
     } else {
@@ -52,12 +52,12 @@ pub(super) async fn run(
 struct Told(HashMap<String, String>);
 
 impl Told {
-    /// One line on stderr for each sync that is in another state than before.
+    /// One line on stderr for each sync that is in another state, or at another step, than before.
     fn tell(&mut self, progress: &Progress) {
         for fork in progress.syncs.iter().filter(|fork| fork.state != "waiting") {
-            let told = self.0.insert(fork.sync_id.clone(), fork.state.clone());
-            if told.as_ref() != Some(&fork.state) {
-                eprintln!("sync {} {}", fork.sync_id, fork.state);
+            let now = if fork.phase.is_empty() { &fork.state } else { &fork.phase };
+            if self.0.insert(fork.sync_id.clone(), now.clone()).as_ref() != Some(now) {
+                eprintln!("sync {} {now}", fork.sync_id);
             }
         }
     }

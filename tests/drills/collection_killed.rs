@@ -35,7 +35,7 @@ async fn a_collection_whose_workers_are_killed_is_forked_whole() {
         worker.kill9();
         worker = first.worker();
     }
-    let result = temporal::watch_fork_collection(&fork, |_| {}).await.expect("the forks end");
+    let result = temporal::watch_fork_collection(&first.client, &request, &fork, |_| {}).await.expect("the forks end");
     assert_eq!((result.ready, result.failed, result.cancelled), (3, 0, 0), "{result:?}");
     for (world, fork) in worlds.iter().zip(&result.syncs) {
         assert_eq!((&fork.sync_id, fork.entities), (&world.ids.sync_id.to_string(), ENTITIES as u64));

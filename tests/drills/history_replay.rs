@@ -184,15 +184,16 @@ async fn a_collection_that_was_just_forked_replays() {
         world.put_entity(&world.entity_ids[0], "changed");
     }
     let closed = ClosedLedger::of(&first).await;
-    let fork =
-        first.start_fork_collection(&ForkCollectionRequest { concurrency: 2, ..request }).await.expect("it starts");
+    let request = ForkCollectionRequest { concurrency: 2, ..request };
+    let fork = first.start_fork_collection(&request).await.expect("it starts");
     closed.waited_for_by(2).await;
     let handle = first.any_workflow(&id);
     signal(&handle, "pause", vec![]).await;
     until("the pause to be passed on", PATIENCE, async || scheduled_signals(&first, &id).await == 2).await;
     fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
     closed.open().await;
-    let cancelled = temporal::watch_fork_collection(&fork, |_| {}).await.expect_err("it was cancelled");
+    let watched = temporal::watch_fork_collection(&first.client, &request, &fork, |_| {}).await;
+    let cancelled = watched.expect_err("it was cancelled");
     assert_eq!(cancelled.kind(), Some(ErrorKind::Conflict), "{cancelled}");
     keep(&first, "fork_collection_cancelled", &id, "").await;
     assert!(worker.stop(), "the worker ends well");

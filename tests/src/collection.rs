@@ -63,7 +63,8 @@ impl World {
     ///
     /// What it failed with as a whole.
     pub async fn fork_collection(&self, request: &ForkCollectionRequest) -> Result<ForkCollectionResult, Failure> {
-        temporal::watch_fork_collection(&self.start_fork_collection(request).await?, |_| {}).await
+        let handle = self.start_fork_collection(request).await?;
+        temporal::watch_fork_collection(&self.client, request, &handle, |_| {}).await
     }
 
     /// Another sync of this world's collection.

@@ -336,10 +336,11 @@ async fn the_command_line_forks_a_collection() {
     let result: ForkCollectionResult = serde_json::from_str(&said).expect("it prints JSON");
     assert_eq!((result.ready, result.syncs.len()), (2, 2));
     assert!(told.contains(&format!("started fork/collection/{collection}/{connection}")), "{told}");
+    assert!(told.contains(&format!("sync {} ready", second.ids.sync_id)), "{told}");
 
     std::fs::remove_file(second.store().join("manifest.json")).expect("there is a manifest");
     let (code, said, told) = run(&["--collection", &collection]);
-    assert_eq!(code, Some(4), "the kind of the first failure\n{said}\n{told}");
+    assert_eq!(code, Some(6), "the kind of the first failure\n{said}\n{told}");
     assert!(
         said.contains("1 ready, 1 failed, 0 cancelled") && told.contains("1 of 2 syncs are not ready"),
         "{said}{told}"

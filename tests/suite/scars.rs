@@ -28,6 +28,7 @@ use futures::{StreamExt, stream};
 use harness::{AnyWorkflow, Ended, Reader, World, WorldOptions, ended, payload, progress, signal, until, until_some};
 use proto::v1::{ForkCollectionRequest, ForkOptions, ForkRequest, ForkResult, Progress, SlotState};
 use sqlx::{Postgres, Transaction};
+use sync_multiplexer::temporal;
 use temporalio_client::{WorkflowCancelOptions, WorkflowFetchHistoryOptions, WorkflowTerminateOptions};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use tokio::sync::oneshot;
@@ -480,7 +481,7 @@ async fn what_was_counted_and_told_survives_a_continue_as_new() {
     let id = fork_collection_workflow_id(&request.collection_id, &request.destination_connection_id);
     let handle = first.any_workflow(&id);
     signal(&handle, "throttle", vec![payload("json/plain", "{\"lanes\": 9}")]).await;
-    let result = sync_multiplexer::temporal::watch_fork_collection(&fork, |_| {}).await.expect("all are forked");
+    let result = temporal::watch_fork_collection(&first.client, &request, &fork, |_| {}).await.expect("all are forked");
     assert_eq!((result.ready, result.syncs.len()), (21, 21), "{result:?}");
     assert!(result.syncs.iter().all(|fork| fork.state == "empty" && !fork.slot_id.is_empty()), "{result:?}");
 

@@ -91,7 +91,7 @@ pub(super) async fn begin(connection: &mut PgConnection, scope: &SlotScope, new:
     const DOING: &str = "adopting the slot";
     release(connection, scope).await?;
     // The window that the flip recorded goes on: from now on it is the slot's own column that counts.
-    sqlx::query(
+    let adopted = sqlx::query(
         "INSERT INTO sync_multiplexer.slot
              (slot_id, organization_id, sync_id, profile, profile_name, fingerprint, place, created_by_operation,
               embedder_model, adopted, kept_until)
@@ -111,8 +111,14 @@ pub(super) async fn begin(connection: &mut PgConnection, scope: &SlotScope, new:
     .bind(&new.embedder_model)
     .execute(connection)
     .await
-    .during(DOING)?;
-    Ok(())
+    .during(DOING)?
+    .rows_affected();
+    if adopted == 1 {
+        Ok(())
+    } else {
+        let problem = format!("slot {} is not deprecated with a window although its row is locked", scope.slot_id);
+        Err(Error::new(ErrorKind::Internal, problem))
+    }
 }
 
 /// Makes the operation the one whose undo gives the slot back. The sync is locked by the caller.

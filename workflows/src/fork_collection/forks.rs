@@ -98,7 +98,7 @@ pub(super) async fn run(ctx: &Context, request: &ForkCollectionRequest, carried:
 }
 
 fn has_room(state: &ForkCollectionWorkflow, in_flight: usize) -> bool {
-    !state.progress.paused && in_flight < state.concurrency as usize
+    !state.progress.paused && in_flight < state.concurrency() as usize
 }
 
 /// Whether a fork runs that does not know whether it is paused.

@@ -4,9 +4,9 @@ use proto::v1::{BeginForkCollectionInput, EndOperationInput, ForkCollectionReque
 use temporalio_common::data_converters::RawValue;
 use temporalio_workflow::{ContinueAsNewOptions, WorkflowContext, WorkflowResult};
 
+use super::ForkCollectionWorkflow;
 use super::carried::Carried;
 use super::forks::{self, Worked};
-use super::{DEFAULT_CONCURRENCY, ForkCollectionWorkflow};
 use crate::definitions::Steps;
 use crate::domain::ErrorKind;
 use crate::stop::Stop;
@@ -94,7 +94,10 @@ async fn begin(ctx: &Context, request: &ForkCollectionRequest) -> Result<Begun, 
     let operation_id =
         if request.operation_id.is_empty() { ctx.run_id().to_owned() } else { request.operation_id.clone() };
     ctx.state_mut(|state| {
-        state.concurrency = if request.concurrency == 0 { DEFAULT_CONCURRENCY } else { request.concurrency };
+        // What was said before the first task knows better than the request.
+        if request.concurrency > 0 {
+            state.concurrency.get_or_insert(request.concurrency);
+        }
         state.progress.operation_id.clone_from(&operation_id);
     });
 
@@ -182,9 +185,11 @@ async fn close_record(
 /// Takes up the state of an earlier execution.
 fn resume(ctx: &Context, carried: &Carried) {
     ctx.state_mut(|state| {
-        state.concurrency = carried.concurrency;
-        // A signal that came with the first task of this execution knows better than what was carried.
-        state.progress.paused |= carried.paused;
+        // What was said with the first task of this execution knows better than what was carried.
+        state.concurrency.get_or_insert(carried.concurrency);
+        if !state.pause_was_said {
+            state.progress.paused = carried.paused;
+        }
         state.progress.operation_id.clone_from(&carried.operation_id);
     });
 }
@@ -194,7 +199,8 @@ async fn continue_as_new(ctx: &Context, carried: Carried) -> Stop {
     if ctx.wait_condition(move |_| handlers.all_handlers_finished()).await.is_err() {
         return Stop::Cancelled;
     }
-    let next = ctx.state(|state| Carried { concurrency: state.concurrency, paused: state.progress.paused, ..carried });
+    let next =
+        ctx.state(|state| Carried { concurrency: state.concurrency(), paused: state.progress.paused, ..carried });
     let request = ctx.state(|state| state.input.payloads.first().cloned().unwrap_or_default());
     let input = match next.write() {
         Ok(state) => RawValue::new(vec![request, state]),

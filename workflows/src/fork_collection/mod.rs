@@ -45,8 +45,10 @@ pub struct ForkCollectionWorkflow {
     /// The payloads it was started with: the request, and after a continue-as-new what was carried over.
     input: RawValue,
     progress: Progress,
-    /// Syncs forked at a time.
-    concurrency: u32,
+    /// Syncs forked at a time, once somebody said so: an operator, the request, or an earlier execution.
+    concurrency: Option<u32>,
+    /// Whether somebody said pause or resume in this execution.
+    pause_was_said: bool,
     /// Forks that run, by their place in the list, and whether they were told last that they are paused.
     running: BTreeMap<usize, bool>,
 }
@@ -58,7 +60,7 @@ impl ForkCollectionWorkflow {
     fn new(_ctx: &WorkflowContextView, input: RawValue) -> Self {
         let progress =
             Progress { operation: "fork-collection".to_owned(), phase: "start".to_owned(), ..Progress::default() };
-        Self { input, progress, concurrency: DEFAULT_CONCURRENCY, running: BTreeMap::new() }
+        Self { input, progress, concurrency: None, pause_was_said: false, running: BTreeMap::new() }
     }
 
     /// Runs the forks to their ends.
@@ -71,12 +73,14 @@ impl ForkCollectionWorkflow {
     #[signal]
     pub fn pause(&mut self, _ctx: &mut SyncWorkflowContext<Self>, _ignored: RawValue) {
         self.progress.paused = true;
+        self.pause_was_said = true;
     }
 
     /// Goes on after a pause, with all forks.
     #[signal]
     pub fn resume(&mut self, _ctx: &mut SyncWorkflowContext<Self>, _ignored: RawValue) {
         self.progress.paused = false;
+        self.pause_was_said = true;
     }
 
     /// Changes how many syncs are forked at a time. A bad argument is ignored; the update `throttle` answers it.
@@ -84,7 +88,7 @@ impl ForkCollectionWorkflow {
     pub fn throttle(&mut self, ctx: &mut SyncWorkflowContext<Self>, argument: RawValue) {
         let asked = decode::<Throttle>(&argument.payloads).map_err(|error| error.to_string());
         match asked.and_then(|throttle| operator::concurrency(&throttle)) {
-            Ok(concurrency) => self.concurrency = concurrency,
+            Ok(concurrency) => self.concurrency = Some(concurrency),
             Err(reason) if !ctx.is_replaying() => tracing::warn!(%reason, "ignored a throttle signal"),
             Err(_) => {}
         }
@@ -103,9 +107,9 @@ impl ForkCollectionWorkflow {
     #[update(name = "throttle")]
     pub fn set_throttle(&mut self, _ctx: &mut SyncWorkflowContext<Self>, throttle: Throttle) -> Throttle {
         if let Ok(concurrency) = operator::concurrency(&throttle) {
-            self.concurrency = concurrency;
+            self.concurrency = Some(concurrency);
         }
-        Throttle { lanes: self.concurrency }
+        Throttle { lanes: self.concurrency() }
     }
 
     /// Where each sync is.
@@ -125,6 +129,11 @@ impl Pausable for ForkCollectionWorkflow {
 }
 
 impl ForkCollectionWorkflow {
+    /// Syncs forked at a time.
+    fn concurrency(&self) -> u32 {
+        self.concurrency.unwrap_or(DEFAULT_CONCURRENCY)
+    }
+
     /// The request, and what an earlier execution carried over.
     fn read_input(&self) -> Result<(ForkCollectionRequest, Option<Carried>), crate::InputError> {
         match self.input.payloads.as_slice() {

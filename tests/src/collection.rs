@@ -94,6 +94,9 @@ impl World {
 
 /// A sync as the platform keeps it: with its source, its source connection, one job that is over, and what it found.
 async fn add_sync(database: &Database, ids: &Seeded, number: u64, entity_ids: &[String]) {
+    // Each statement with all parameters: those it does not name are given a type in a common table expression.
+    const TYPED: &str =
+        "WITH given AS (SELECT $1::uuid, $2::uuid, $3::text, $4::uuid, $5::uuid, $6::uuid, $7::uuid, $8::text[])";
     let id = |name: &str| Uuid::new_v5(&ids.sync_id, name.as_bytes());
     let name = format!("More tools {number}");
     let statements = [
@@ -114,9 +117,6 @@ async fn add_sync(database: &Database, ids: &Seeded, number: u64, entity_ids: &[
         "INSERT INTO public.entity (id, created_at, modified_at, organization_id, sync_id, sync_job_id, entity_id, hash)
          SELECT gen_random_uuid(), now(), now(), $2, $1, $7, entity_id, '' FROM unnest($8::text[]) AS entity_id",
     ];
-    // Each statement with all parameters: those it does not name are given a type in a common table expression.
-    const TYPED: &str =
-        "WITH given AS (SELECT $1::uuid, $2::uuid, $3::text, $4::uuid, $5::uuid, $6::uuid, $7::uuid, $8::text[])";
     for statement in statements {
         sqlx::query(sqlx::AssertSqlSafe(format!("{TYPED} {statement}")))
             .bind(ids.sync_id)

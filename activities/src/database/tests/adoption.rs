@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::world::{World, accepted, listing, sized};
 use crate::database::adoption::seed;
 use crate::database::ledger;
+use crate::database::retire::{self, RetireCheck, RetireCommand};
 use crate::database::segments::{self, BatchRecord};
 use crate::database::shadow::{self, NewShadow, Shadow};
 use crate::database::slots::{self, Role, Slot, SlotState};
@@ -164,4 +165,21 @@ async fn what_must_not_be_adopted_is_a_conflict_that_says_what_to_do() {
     let error = shadow::drop_shadow(world.database(), &theirs(&world), new.operation_id).await.unwrap_err();
     assert!(error.message().contains("is active now and is not removed"), "{error}");
     refused(&new, "is the active destination").await;
+}
+
+#[tokio::test]
+async fn an_adopted_slot_is_retired_like_any_other_and_a_half_adopted_one_is_not() {
+    let (world, new) = migrated().await;
+    shadow::create(world.database(), &new).await.unwrap();
+    record(&world, new.operation_id, &[]).await.unwrap();
+    let plan_id = world.plan(&theirs(&world), &["a.json"], None).await;
+    slots::mark_building(world.database(), &theirs(&world)).await.unwrap();
+    let command = RetireCommand { force: true, reason: "space".into(), ..world.retire(theirs(&world)) };
+    let check = retire::check(world.database(), &command).await.unwrap();
+    assert!(check.blockers[0].message.contains("was made by the platform"), "{check:?}");
+
+    let batch = BatchRecord { next_index: 1, accepted: vec![accepted("a.json", 2)], ..Default::default() };
+    segments::checkpoint(world.database(), &theirs(&world), plan_id, 0, None, 0, &batch).await.unwrap();
+    slots::mark_ready(world.database(), &theirs(&world), plan_id).await.unwrap();
+    assert_eq!(retire::check(world.database(), &command).await.unwrap(), RetireCheck::default());
 }

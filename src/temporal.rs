@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use proto::v1::{
-    FollowRequest, ForkRequest, ForkResult, Progress, ResyncRequest, ResyncResult, RetireRequest, RetireResult,
-    RollbackRequest, SwitchRequest, SwitchResult,
+    FollowRequest, ForkCollectionRequest, ForkCollectionResult, ForkRequest, ForkResult, Progress, ResyncRequest,
+    ResyncResult, RetireRequest, RetireResult, RollbackRequest, SwitchRequest, SwitchResult,
 };
 use temporalio_client::envconfig::LoadClientConfigProfileOptions;
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError, WorkflowStartError};
@@ -27,12 +27,13 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQ
 use workflows::domain::ErrorKind;
 use workflows::follow::FollowWorkflow;
 use workflows::fork::ForkWorkflow;
+use workflows::fork_collection::ForkCollectionWorkflow;
 use workflows::resync::ResyncWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
 use workflows::{
-    collection_switch_workflow_id, follow_workflow_id, fork_workflow_id, resync_workflow_id, retire_workflow_id,
-    search_attributes, switch_workflow_id,
+    collection_switch_workflow_id, follow_workflow_id, fork_collection_workflow_id, fork_workflow_id,
+    resync_workflow_id, retire_workflow_id, search_attributes, switch_workflow_id,
 };
 
 use crate::config::TemporalArgs;
@@ -117,6 +118,54 @@ pub async fn start_follow(
         .await
         .map_err(|error| start_failure(error, &id))?;
     Ok(client.get_workflow_handle(id))
+}
+
+/// Starts the fork of a collection. Its workflow id is the lock: one of a collection and connection at a time.
+///
+/// # Errors
+///
+/// `Conflict` when one is running, otherwise what Temporal says.
+pub async fn start_fork_collection(
+    client: &Client,
+    task_queue: &str,
+    request: &ForkCollectionRequest,
+) -> Result<WorkflowHandle<Client, ForkCollectionWorkflow>, Failure> {
+    let id = fork_collection_workflow_id(&request.collection_id, &request.destination_connection_id);
+    let options = WorkflowStartOptions::new(task_queue, &id)
+        .static_summary(format!("fork collection {} to {}", request.collection_id, request.destination_connection_id))
+        .build();
+    client
+        .start_workflow(ForkCollectionWorkflow::run, argument(request)?, options)
+        .await
+        .map_err(|error| start_failure(error, &id))?;
+    Ok(client.get_workflow_handle(id))
+}
+
+/// Waits for the fork of a collection and shows each new progress on the way, with the phase of each fork that runs.
+///
+/// # Errors
+///
+/// What it failed with as a whole.
+pub async fn watch_fork_collection(
+    client: &Client,
+    request: &ForkCollectionRequest,
+    handle: &WorkflowHandle<Client, ForkCollectionWorkflow>,
+    show: impl FnMut(&Progress),
+) -> Result<ForkCollectionResult, Failure> {
+    let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
+    let ask = || handle.query(ForkCollectionWorkflow::progress, (), WorkflowQueryOptions::default());
+    let ask_each = async || {
+        let mut progress = ask().await.ok()?;
+        for fork in progress.syncs.iter_mut().filter(|fork| fork.state == "running") {
+            let id = fork_workflow_id(&fork.sync_id, &request.destination_connection_id);
+            let asked: WorkflowHandle<Client, ForkWorkflow> = client.get_workflow_handle(id);
+            if let Ok(of_one) = asked.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default()).await {
+                fork.phase = of_one.phase;
+            }
+        }
+        Some(progress)
+    };
+    watch(result, ask_each, show).await
 }
 
 /// Starts a switch. Its workflow id is the lock: one switch of a sync, or of a collection, at a time.
@@ -233,7 +282,7 @@ pub async fn watch_resync(
 ) -> Result<ResyncResult, Failure> {
     let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
     let ask = async || handle.query(ResyncWorkflow::progress, (), WorkflowQueryOptions::default()).await.ok();
-    watched(result, ask, show).await
+    watch(result, ask, show).await
 }
 
 /// Waits for a fork and shows each new progress on the way.
@@ -246,14 +295,14 @@ pub async fn watch_fork(
     show: impl FnMut(&Progress),
 ) -> Result<ForkResult, Failure> {
     let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
-    let ask = async || handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default()).await.ok();
-    watched(result, ask, show).await
+    let ask = || handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default());
+    watch(result, async || ask().await.ok(), show).await
 }
 
-/// Waits for `result` and shows what `ask` answers meanwhile.
-async fn watched<T>(
+/// Waits for an end and asks for the progress on the way. Unanswered while no worker is up; the next tick asks again.
+async fn watch<T>(
     result: impl Future<Output = Result<T, Failure>>,
-    mut ask: impl AsyncFnMut() -> Option<Progress>,
+    ask: impl AsyncFn() -> Option<Progress>,
     mut show: impl FnMut(&Progress),
 ) -> Result<T, Failure> {
     tokio::pin!(result);
@@ -264,7 +313,6 @@ async fn watched<T>(
             biased;
             done = &mut result => return done,
             _ = tick.tick() => {
-                // Unanswered while no worker is up; the next tick asks again.
                 if let Ok(Some(progress)) = tokio::time::timeout(Duration::from_secs(5), ask()).await {
                     show(&progress);
                 }

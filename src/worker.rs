@@ -8,6 +8,7 @@ use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use workflows::follow::FollowWorkflow;
 use workflows::fork::ForkWorkflow;
+use workflows::fork_collection::ForkCollectionWorkflow;
 use workflows::resync::ResyncWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
@@ -87,6 +88,7 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
         .register_activities(activities)
         .register_workflow::<ForkWorkflow>()
         .and_then(|options| options.register_workflow::<FollowWorkflow>())
+        .and_then(|options| options.register_workflow::<ForkCollectionWorkflow>())
         .and_then(|options| options.register_workflow::<SwitchWorkflow>())
         .and_then(|options| options.register_workflow::<RetireWorkflow>())
         .and_then(|options| options.register_workflow::<ResyncWorkflow>())

@@ -5,16 +5,16 @@
 use std::sync::Arc;
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginFollowInput, BeginForkInput, BeginForkOutput, BeginResyncInput, BeginResyncOutput,
-    CancelResyncInput, CancelResyncOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput,
-    CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput,
-    FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput, FlipRolesInput, FlipRolesOutput, FollowedSlotsInput,
-    FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput, MarkReadyInput, MarkRetiringInput, MeasureLagInput,
-    MeasureLagOutput, PlanReplayInput, PlanReplayOutput, PlatformJob, PrepareDestinationInput, RaiseFenceInput,
-    RaiseFenceOutput, RecordFollowInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput, RenewFenceInput,
-    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, TriggerResyncInput, UndoInput,
-    UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput,
-    VerifyResult, VerifySlotInput, WatchResyncInput,
+    AnnounceSwitchInput, BeginFollowInput, BeginForkCollectionInput, BeginForkCollectionOutput, BeginForkInput,
+    BeginForkOutput, BeginResyncInput, BeginResyncOutput, CancelResyncInput, CancelResyncOutput, CheckRetireInput,
+    CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput,
+    CreateShadowOutput, Done, EndOperationInput, FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput,
+    FlipRolesInput, FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput,
+    MarkReadyInput, MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput, PlanReplayOutput,
+    PlatformJob, PrepareDestinationInput, RaiseFenceInput, RaiseFenceOutput, RecordFollowInput, RemovePointsInput,
+    RemovePointsOutput, RemoveSlotInput, RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult,
+    TriggerResyncInput, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput,
+    ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult, VerifySlotInput, WatchResyncInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -279,6 +279,15 @@ impl Activities {
         input: AnnounceSwitchInput,
     ) -> Result<Done, ActivityError> {
         step!(self, ctx, announce_switch, input)
+    }
+
+    #[activity(definition = markers::BeginForkCollection)]
+    pub async fn begin_fork_collection(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: BeginForkCollectionInput,
+    ) -> Result<BeginForkCollectionOutput, ActivityError> {
+        step!(self, ctx, begin_fork_collection, input)
     }
 
     #[activity(definition = markers::FollowedSlots)]

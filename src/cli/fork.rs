@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use proto::v1::{ForkOptions, ForkRequest, ForkResult, Profile};
+use proto::v1::{ForkCollectionRequest, ForkOptions, ForkRequest, ForkResult, Profile};
 use workflows::domain::ErrorKind;
 use workflows::fork_workflow_id;
 
+use super::fork_collection;
 use super::progress_bar::ForkBar;
 use crate::config::{TemporalArgs, TenantArgs};
 use crate::output::{Failure, print_json};
@@ -18,6 +19,13 @@ use crate::temporal;
 /// and marks it ready to switch. The active slot is not touched. When it fails or is
 /// cancelled, what it made is taken back. Repeating it with the same profile continues from
 /// its checkpoints; a finished one only replays what is new.
+///
+/// With --collection it does so for every sync of a collection, some at a time. A sync that
+/// fails stops none of the others; what is ready stays ready, and repeating the command goes
+/// on with the rest.
+///
+/// A connection whose slot the platform made, and which is kept for a rollback since the
+/// first switch, is adopted: every entity is written anew, and then a rollback can go there.
 ///
 /// The profile is a JSON or TOML file, for example:
 ///
@@ -32,8 +40,14 @@ pub(super) struct Fork {
     #[command(flatten)]
     tenant: TenantArgs,
     /// The sync to fork
-    #[arg(long, value_name = "UUID")]
-    sync: String,
+    #[arg(long, value_name = "UUID", required_unless_present = "collection")]
+    sync: Option<String>,
+    /// Fork every sync of this collection
+    #[arg(long, value_name = "UUID", conflicts_with = "sync")]
+    collection: Option<String>,
+    /// Syncs of the collection forked at a time, 1 to 16
+    #[arg(long, default_value_t = 2, value_name = "N", conflicts_with = "sync")]
+    concurrency: u32,
     /// Connection of type DESTINATION to fill
     #[arg(long, value_name = "UUID")]
     destination: String,
@@ -74,21 +88,26 @@ pub(super) struct Fork {
 
 impl Fork {
     pub(super) async fn run(self) -> Result<(), Failure> {
+        let (profile, options) = (Some(read_profile(&self.profile)?), Some(self.options()));
+        if let Some(collection_id) = self.collection {
+            let request = ForkCollectionRequest {
+                organization_id: self.tenant.organization,
+                collection_id,
+                destination_connection_id: self.destination,
+                profile,
+                options,
+                concurrency: self.concurrency,
+                operation_id: self.operation_id,
+                requested_by: whoami(),
+            };
+            return fork_collection::run(&self.temporal, &request, self.detach, self.json).await;
+        }
         let request = ForkRequest {
             organization_id: self.tenant.organization,
-            sync_id: self.sync,
+            sync_id: self.sync.unwrap_or_default(),
             destination_connection_id: self.destination,
-            profile: Some(read_profile(&self.profile)?),
-            options: Some(ForkOptions {
-                without_replay: self.without_replay,
-                allow_incomplete: self.allow_incomplete,
-                lanes: self.lanes,
-                batch_entities: self.batch,
-                dead_letter_budget: self.dead_letter_budget,
-                max_drop_percent: Some(self.max_drop_percent),
-                confirm_drop: self.confirm_drop,
-                ..ForkOptions::default()
-            }),
+            profile,
+            options,
             operation_id: self.operation_id,
             requested_by: whoami(),
         };
@@ -109,6 +128,19 @@ impl Fork {
         }
         print_result(&result);
         Ok(())
+    }
+
+    fn options(&self) -> ForkOptions {
+        ForkOptions {
+            without_replay: self.without_replay,
+            allow_incomplete: self.allow_incomplete,
+            lanes: self.lanes,
+            batch_entities: self.batch,
+            dead_letter_budget: self.dead_letter_budget,
+            max_drop_percent: Some(self.max_drop_percent),
+            confirm_drop: self.confirm_drop,
+            ..ForkOptions::default()
+        }
     }
 }
 

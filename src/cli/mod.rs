@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod follow;
 mod fork;
+mod fork_collection;
 mod list;
 mod migrate;
 mod progress_bar;

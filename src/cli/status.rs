@@ -94,6 +94,7 @@ fn as_json(operation: &Operation) -> serde_json::Value {
     json!({
         "operation_id": operation.operation_id,
         "sync_id": operation.sync_id,
+        "collection_id": operation.collection_id,
         "slot_id": operation.slot_id,
         "kind": operation.kind.as_str(),
         "state": operation.state.as_str(),

@@ -10,34 +10,40 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::platform_api::{Ending, PlatformServer, PlatformServerOptions};
-use harness::{World, WorldOptions, progress, scheduled, until};
-use proto::v1::{ForkOptions, ForkRequest, SwitchRequest};
+use harness::{World, WorldOptions, progress, scheduled, signal, until};
+use proto::v1::{ForkCollectionRequest, ForkOptions, ForkRequest, SwitchRequest};
 use serde_json::Value;
 use sync_multiplexer::temporal;
 use temporalio_client::{
     Client, NamespacedClient as _, WorkflowCancelOptions, WorkflowExecutionInfo, WorkflowFetchHistoryOptions,
     WorkflowHistory,
 };
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_sdk::workflow_replayer::{
     WorkflowReplayError, WorkflowReplayFailure, WorkflowReplayer, WorkflowReplayerOptions,
 };
 use workflows::domain::ErrorKind;
 use workflows::fork::ForkWorkflow;
+use workflows::fork_collection::ForkCollectionWorkflow;
 use workflows::resync::ResyncWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
-use workflows::{fork_workflow_id, resync_workflow_id, retire_workflow_id, switch_workflow_id};
+use workflows::{
+    fork_collection_workflow_id, fork_workflow_id, resync_workflow_id, retire_workflow_id, switch_workflow_id,
+};
 
 use crate::closed_ledger::ClosedLedger;
 use crate::write_log::{PATIENCE, WriteLog};
 use changed_switch::ChangedSwitch;
 
 /// The ways a journey ends.
-const HISTORIES: [&str; 15] = [
+const HISTORIES: [&str; 17] = [
     "fork_completed",
     "fork_failed",
     "fork_cancelled",
     "fork_continued_as_new",
+    "fork_collection_completed",
+    "fork_collection_cancelled",
     "switch_completed",
     "switch_refused",
     "switch_taken_back",
@@ -66,6 +72,7 @@ fn recorded(name: &str) -> Vec<u8> {
 fn replayer() -> WorkflowReplayer {
     let options = WorkflowReplayerOptions::new()
         .register_workflow::<ForkWorkflow>()
+        .and_then(|options| options.register_workflow::<ForkCollectionWorkflow>())
         .and_then(|options| options.register_workflow::<SwitchWorkflow>())
         .and_then(|options| options.register_workflow::<RetireWorkflow>())
         .and_then(|options| options.register_workflow::<ResyncWorkflow>())
@@ -166,6 +173,52 @@ async fn what_was_just_cancelled_replays_and_leaves_nothing() {
     assert!(left.is_empty(), "a cancelled fork left {left:?}");
     assert!(worker.stop(), "the worker ends well");
     world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_that_was_just_forked_replays() {
+    let [first, second] = World::with_syncs(WorldOptions { entities: 20, ..WorldOptions::default() }).await;
+    let worker = first.worker();
+    let request = ForkCollectionRequest { concurrency: 1, ..first.fork_collection_request(first.ids.connection_v0) };
+    let id = fork_collection_workflow_id(&request.collection_id, &request.destination_connection_id);
+    let manifest = second.store().join("manifest.json");
+    let sound = std::fs::read(&manifest).expect("a manifest is readable");
+    std::fs::write(&manifest, "{ torn").expect("a manifest can be damaged");
+    let result = first.fork_collection(&request).await.expect("one of two is a success to tell of");
+    assert_eq!((result.ready, result.failed), (1, 1), "{result:?}");
+    keep(&first, "fork_collection_completed", &id, "").await;
+    std::fs::write(&manifest, sound).expect("a manifest can be mended");
+
+    // Both are changed, so that both replay, and neither ends before it is cancelled.
+    for world in [&first, &second] {
+        world.put_entity(&world.entity_ids[0], "changed");
+    }
+    let closed = ClosedLedger::of(&first).await;
+    let request = ForkCollectionRequest { concurrency: 2, ..request };
+    let fork = first.start_fork_collection(&request).await.expect("it starts");
+    closed.waited_for_by(2).await;
+    let handle = first.any_workflow(&id);
+    signal(&handle, "pause", vec![]).await;
+    until("the pause to be passed on", PATIENCE, async || scheduled_signals(&first, &id).await == 2).await;
+    fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await.expect("it can be cancelled");
+    closed.open().await;
+    let watched = temporal::watch_fork_collection(&first.client, &request, &fork, |_| {}).await;
+    let cancelled = watched.expect_err("it was cancelled");
+    assert_eq!(cancelled.kind(), Some(ErrorKind::Conflict), "{cancelled}");
+    keep(&first, "fork_collection_cancelled", &id, "").await;
+    assert!(worker.stop(), "the worker ends well");
+    first.done().await;
+}
+
+/// How many signals a workflow sent that were delivered.
+async fn scheduled_signals(world: &World, workflow_id: &str) -> usize {
+    let handle = world.any_workflow(workflow_id);
+    let history = handle.fetch_history(WorkflowFetchHistoryOptions::builder().build());
+    let events = history.into_events().await.expect("the history can be read");
+    let delivered = events.iter().filter(|event| {
+        matches!(event.attributes, Some(Attributes::ExternalWorkflowExecutionSignaledEventAttributes(_)))
+    });
+    delivered.count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@
 //! | `temporal_killed` | the Temporal server is killed and started again |
 //! | `postgres_cut` | every connection to Postgres is cut, again and again |
 //! | `unwind` | every step of a fork fails for good: nothing is left, nothing of others is taken |
+//! | `collection_killed` | workers are killed while a collection is forked |
 //! | `retire_killed` | a worker is killed in the middle of a retire |
 //! | `fence_holder_killed` | a worker is killed while a switch holds its fence |
 //! | `resync_killed` | a worker is killed while the platform's job runs, or while the platform is being asked for it |
@@ -17,6 +18,7 @@
 //! most delicate point.
 
 mod closed_ledger;
+mod collection_killed;
 mod continue_as_new;
 mod destination_writer_killed;
 mod fence_holder_killed;

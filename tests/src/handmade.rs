@@ -49,6 +49,18 @@ impl World {
         self.put_entity_text(id, &text);
     }
 
+    /// As [`Self::put_entity`], in one step: no reader sees half of it.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be written.
+    pub fn put_entity_at_once(&self, id: &str, words: &str) {
+        let text = serde_json::to_string_pretty(&entity(id, words)).expect("an entity is JSON");
+        let aside = self.store().join(format!(".incoming-{}", entity_file_name(id)));
+        fs::write(&aside, text).expect("the store is writable");
+        fs::rename(&aside, self.entity_file(id)).expect("the store is writable");
+    }
+
     /// Writes any text where an entity's JSON belongs.
     ///
     /// # Panics

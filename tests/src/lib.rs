@@ -14,8 +14,6 @@ mod handmade;
 pub mod platform_api;
 mod platform_jobs;
 pub mod qdrant;
-pub mod qdrant;
-mod reader;
 mod reader;
 mod resync;
 mod role_watch;

@@ -71,11 +71,11 @@ pub struct World {
     pub temporal_address: String,
     /// Seed of the generated store; printed when a test fails.
     pub seed: u64,
-    encryption_key: String,
-    store: StoreOptions,
-    folder: PathBuf,
-    admin: PgPool,
-    name: String,
+    pub(crate) encryption_key: String,
+    pub(crate) store: StoreOptions,
+    pub(crate) folder: PathBuf,
+    pub(crate) admin: PgPool,
+    pub(crate) name: String,
 }
 
 impl World {
@@ -193,8 +193,9 @@ impl World {
     ///
     /// When its table cannot be written.
     pub async fn forget(&mut self, ids: &[String]) {
-        sqlx::query("DELETE FROM public.entity WHERE entity_id = ANY ($1)")
+        sqlx::query("DELETE FROM public.entity WHERE entity_id = ANY ($1) AND sync_id = $2")
             .bind(ids)
+            .bind(self.ids.sync_id)
             .execute(self.database.pool())
             .await
             .expect("the platform's table can be written");

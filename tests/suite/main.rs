@@ -1,5 +1,6 @@
 //! The product from outside: workflows on a real Temporal, slots in a real Postgres, the program as a process.
 
+mod adopting;
 mod architecture;
 mod catching_up;
 mod command_line;
@@ -9,6 +10,7 @@ mod contracts;
 mod demo;
 mod fenced_switch;
 mod following;
+mod fork_collection;
 mod imperfect_store;
 mod journey;
 mod operators;
@@ -21,6 +23,7 @@ mod refusals;
 mod resyncing;
 mod retiring;
 mod rolling_back;
+mod scars;
 mod switch_of_a_collection;
 mod switching;
 mod vector_reuse;

@@ -9,16 +9,16 @@
 )]
 
 use proto::v1::{
-    AnnounceSwitchInput, BeginFollowInput, BeginForkInput, BeginForkOutput, BeginResyncInput, BeginResyncOutput,
-    CancelResyncInput, CancelResyncOutput, CheckRetireInput, CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput,
-    CloseReplayInput, CloseReplayOutput, CreateShadowInput, CreateShadowOutput, Done, EndOperationInput,
-    FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput, FlipRolesInput, FlipRolesOutput, FollowedSlotsInput,
-    FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput, MarkReadyInput, MarkRetiringInput, MeasureLagInput,
-    MeasureLagOutput, PlanReplayInput, PlanReplayOutput, PlatformJob, PrepareDestinationInput, RaiseFenceInput,
-    RaiseFenceOutput, RecordFollowInput, RemovePointsInput, RemovePointsOutput, RemoveSlotInput, RenewFenceInput,
-    ReplaySegmentInput, ReplaySegmentOutput, RetireResult, SwitchResult, TriggerResyncInput, UndoInput,
-    UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput,
-    VerifyResult, VerifySlotInput, WatchResyncInput,
+    AnnounceSwitchInput, BeginFollowInput, BeginForkCollectionInput, BeginForkCollectionOutput, BeginForkInput,
+    BeginForkOutput, BeginResyncInput, BeginResyncOutput, CancelResyncInput, CancelResyncOutput, CheckRetireInput,
+    CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput,
+    CreateShadowOutput, Done, EndOperationInput, FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput,
+    FlipRolesInput, FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput,
+    MarkReadyInput, MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput, PlanReplayOutput,
+    PlatformJob, PrepareDestinationInput, RaiseFenceInput, RaiseFenceOutput, RecordFollowInput, RemovePointsInput,
+    RemovePointsOutput, RemoveSlotInput, RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult,
+    TriggerResyncInput, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput,
+    ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult, VerifySlotInput, WatchResyncInput,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
@@ -239,15 +239,21 @@ impl Steps {
     pub fn cancel_resync(_: CancelResyncInput) -> Result<CancelResyncOutput, ActivityError> {
         unimplemented!()
     }
+
+    /// Validates the request, lists the syncs of the collection and opens the operation's record. Changes nothing else.
+    #[activity(name = "begin_fork_collection")]
+    pub fn begin_fork_collection(_: BeginForkCollectionInput) -> Result<BeginForkCollectionOutput, ActivityError> {
+        unimplemented!()
+    }
 }
 
 /// Marker types of the definitions, for `#[activity(definition = ...)]` and for calls from workflows.
 pub mod markers {
     pub use super::steps::{
-        AnnounceSwitch, BeginFollow, BeginFork, BeginResync, CancelResync, CheckRetire, CheckSwitch, ClearScope,
-        CloseReplay, CreateShadow, DropPlan, DropShadow, EndOperation, FindInTheWay, FinishDestination, FlipRoles,
-        FollowedSlots, LowerFence, MarkReady, MarkRetiring, MeasureLag, PlanReplay, PrepareDestination, RaiseFence,
-        RecordFollow, RemovePoints, RemoveSlot, RenewFence, ReplaySegment, TriggerResync, UnmarkRetiring,
-        ValidateRawStore, VerifyDelta, VerifySlot, WatchResync,
+        AnnounceSwitch, BeginFollow, BeginFork, BeginForkCollection, BeginResync, CancelResync, CheckRetire,
+        CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan, DropShadow, EndOperation, FindInTheWay,
+        FinishDestination, FlipRoles, FollowedSlots, LowerFence, MarkReady, MarkRetiring, MeasureLag, PlanReplay,
+        PrepareDestination, RaiseFence, RecordFollow, RemovePoints, RemoveSlot, RenewFence, ReplaySegment,
+        TriggerResync, UnmarkRetiring, ValidateRawStore, VerifyDelta, VerifySlot, WatchResync,
     };
 }

@@ -4,9 +4,8 @@
 //! compile error; a test over `cargo metadata` holds that. Effects are declared in [`definitions`] and implemented in
 //! the crate `activities`.
 //!
-//! Start at [`fork::ForkWorkflow`], [`follow::FollowWorkflow`], [`switch::SwitchWorkflow`] and [`retire::RetireWorkflow`].
-//! Start at [`fork::ForkWorkflow`], [`switch::SwitchWorkflow`], [`retire::RetireWorkflow`] and
-//! [`resync::ResyncWorkflow`].
+//! Start at [`fork::ForkWorkflow`], [`follow::FollowWorkflow`], [`switch::SwitchWorkflow`], [`retire::RetireWorkflow`] and
+//! [`resync::ResyncWorkflow`]; [`fork_collection`] is many forks.
 //!
 //! Invariants kept here: undo is registered before the step it undoes and runs on a detached cancellation token; every
 //! wait inside a loop uses a detached token; input and signals are decoded tolerantly, so that a bad payload is an
@@ -18,6 +17,7 @@ pub mod definitions;
 pub mod domain;
 pub mod follow;
 pub mod fork;
+pub mod fork_collection;
 mod gate;
 mod ids;
 mod input;
@@ -34,8 +34,8 @@ mod undo;
 mod window;
 
 pub use ids::{
-    collection_switch_workflow_id, follow_workflow_id, fork_workflow_id, resync_workflow_id, retire_workflow_id,
-    switch_workflow_id,
+    collection_switch_workflow_id, follow_workflow_id, fork_collection_workflow_id, fork_workflow_id,
+    resync_workflow_id, retire_workflow_id, switch_workflow_id,
 };
 pub use input::{InputError, decode};
 

@@ -18,6 +18,22 @@ pub(crate) fn lanes(throttle: &Throttle) -> Result<u32, String> {
     }
 }
 
+/// The most syncs of a collection forked at a time.
+pub(crate) const MAX_CONCURRENCY: u32 = 16;
+
+/// The number of syncs at a time that a throttle asks for.
+///
+/// # Errors
+///
+/// When it is not between 1 and [`MAX_CONCURRENCY`].
+pub(crate) fn concurrency(throttle: &Throttle) -> Result<u32, String> {
+    if (1..=MAX_CONCURRENCY).contains(&throttle.lanes) {
+        Ok(throttle.lanes)
+    } else {
+        Err(format!("lanes must be between 1 and {MAX_CONCURRENCY} syncs, got {}", throttle.lanes))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +42,9 @@ mod tests {
     fn lanes_have_bounds() {
         for (asked, answer) in [(0, false), (1, true), (64, true), (65, false), (u32::MAX, false)] {
             assert_eq!(lanes(&Throttle { lanes: asked }).is_ok(), answer, "{asked}");
+        }
+        for (asked, answer) in [(0, false), (1, true), (16, true), (17, false)] {
+            assert_eq!(concurrency(&Throttle { lanes: asked }).is_ok(), answer, "{asked} syncs");
         }
     }
 }

@@ -7,7 +7,7 @@ use temporalio_common::SearchAttributeKey;
 pub const SYNC_ID: SearchAttributeKey<String> = SearchAttributeKey::keyword("SyncId");
 /// The organisation it belongs to.
 pub const ORGANIZATION_ID: SearchAttributeKey<String> = SearchAttributeKey::keyword("OrganizationId");
-/// `fork`, `follow`, `switch`, `rollback`, `retire` or `resync`.
+/// `fork`, `fork-collection`, `follow`, `switch`, `rollback`, `retire` or `resync`.
 pub const OPERATION: SearchAttributeKey<String> = SearchAttributeKey::keyword("Operation");
 /// The step of the journey.
 pub const PHASE: SearchAttributeKey<String> = SearchAttributeKey::keyword("Phase");

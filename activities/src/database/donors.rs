@@ -33,6 +33,8 @@ pub async fn of_model(database: &Database, scope: &SlotScope, model: &str) -> Re
          JOIN public.sync_connection AS joined ON joined.id = slot.slot_id AND joined.sync_id = slot.sync_id
          WHERE slot.sync_id = $1 AND slot.organization_id = $2 AND slot.slot_id <> $3
            AND slot.state <> 'empty' AND slot.embedder_model = $4
+           -- What the platform wrote may still be in there, and nobody knows which model made its vectors.
+           AND NOT slot.adopted
          ORDER BY array_position(ARRAY['active', 'shadow', 'deprecated'], joined.role::text),
                   joined.created_at, joined.id",
     )

@@ -13,10 +13,11 @@
 //!
 //! SQL is static text with every table under its schema. Errors are classified in [`classify()`](classify::classify), once.
 //!
-//! Start at [`Database`], then [`slots`] and [`shadow`] (a slot's life), [`plans`] and [`segments`] (a replay), [`fence`] and
-//! [`roles`] (the flip), [`retire`] (a slot's end), [`resyncs`] (a job of the platform).
+//! Start at [`Database`], then [`slots`], [`shadow`] and [`adoption`] (a slot's life), [`plans`] and [`segments`] (a replay),
+//! [`fence`] and [`roles`] (the flip), [`retire`] (a slot's end), [`resyncs`] (a job of the platform).
 
 pub mod active_destination;
+pub mod adoption;
 pub mod batch_hold;
 mod binary_copy;
 pub mod classify;
@@ -63,4 +64,4 @@ pub use migrate::{MigrationStatus, PendingMigration};
 pub use platform_jobs::PlatformJob;
 pub use scope::SlotScope;
 pub use segment_entries::PlannedChange;
-pub use slots::{Role, SlotState};
+pub use slots::{Role, Slot, SlotState};

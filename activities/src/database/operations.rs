@@ -1,7 +1,7 @@
 //! The record of requested operations.
 //!
 //! Temporal runs them and its workflow ids keep two of a kind apart; this is what can be listed and asked about, also after
-//! Temporal forgot. The first outcome of an operation is its outcome.
+//! Temporal forgot. The first outcome of an operation is its outcome. It is about one sync, or about a collection as a whole.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::classify::During;
 use super::text_enum::text_enum;
-use super::{Database, sync_lock};
+use super::{Database, collection, sync_lock};
 use crate::error::{Error, ErrorKind, Result};
 
 text_enum! {
@@ -72,6 +72,29 @@ pub struct NewOperation {
     pub phase: String,
 }
 
+/// An operation about all syncs of a collection, to record.
+#[derive(Debug, Clone)]
+pub struct NewCollectionOperation {
+    /// As of [`NewOperation`].
+    pub operation_id: Uuid,
+    /// The tenant.
+    pub organization_id: Uuid,
+    /// The collection it is about.
+    pub collection_id: Uuid,
+    /// What was asked for.
+    pub kind: OperationKind,
+    /// The workflow that does it.
+    pub workflow_id: String,
+    /// The run of that workflow.
+    pub run_id: String,
+    /// Who asked.
+    pub requested_by: String,
+    /// The request, for people to read. Never a secret.
+    pub options: Value,
+    /// The first step.
+    pub phase: String,
+}
+
 /// A recorded operation.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct Operation {
@@ -79,8 +102,10 @@ pub struct Operation {
     pub operation_id: Uuid,
     /// The tenant.
     pub organization_id: Uuid,
-    /// The sync it is about.
-    pub sync_id: Uuid,
+    /// The sync it is about; absent when it is about a collection.
+    pub sync_id: Option<Uuid>,
+    /// The collection it is about; absent when it is about one sync.
+    pub collection_id: Option<Uuid>,
     /// The slot it is about.
     pub slot_id: Option<Uuid>,
     /// What was asked for.
@@ -131,46 +156,123 @@ pub async fn begin(database: &Database, new: &NewOperation) -> Result<Operation>
     const DOING: &str = "recording the operation";
     let mut transaction = database.pool().begin().await.during(DOING)?;
     sync_lock::require_sync(&mut transaction, new.organization_id, new.sync_id).await?;
-    sqlx::query(
-        "INSERT INTO sync_multiplexer.operation
-             (operation_id, organization_id, sync_id, slot_id, kind, workflow_id, run_id, requested_by, options, phase)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         ON CONFLICT (operation_id) DO UPDATE
-         SET run_id = excluded.run_id, updated_at = now()
-         WHERE operation.state = 'running' AND operation.run_id <> excluded.run_id
-           AND operation.workflow_id = excluded.workflow_id
-           AND operation.organization_id = excluded.organization_id AND operation.sync_id = excluded.sync_id
-           AND operation.kind = excluded.kind AND operation.slot_id IS NOT DISTINCT FROM excluded.slot_id",
-    )
-    .bind(new.operation_id)
-    .bind(new.organization_id)
-    .bind(new.sync_id)
-    .bind(new.slot_id)
-    .bind(new.kind.as_str())
-    .bind(&new.workflow_id)
-    .bind(&new.run_id)
-    .bind(&new.requested_by)
-    .bind(&new.options)
-    .bind(&new.phase)
-    .execute(&mut *transaction)
-    .await
-    .during(DOING)?;
-    let recorded = read(&mut transaction, new.organization_id, new.operation_id).await?;
+    let row = Row {
+        operation_id: new.operation_id,
+        organization_id: new.organization_id,
+        sync_id: Some(new.sync_id),
+        collection_id: None,
+        slot_id: new.slot_id,
+        kind: new.kind,
+        workflow_id: &new.workflow_id,
+        run_id: &new.run_id,
+        requested_by: &new.requested_by,
+        options: &new.options,
+        phase: &new.phase,
+    };
+    let recorded = row.insert(&mut transaction).await?;
     transaction.commit().await.during(DOING)?;
     recorded
-        .filter(|operation| {
-            operation.sync_id == new.sync_id
-                && operation.kind == new.kind
-                && operation.slot_id == new.slot_id
-                // The id of a workflow names what it works on: a fork to another connection is another operation.
-                && operation.workflow_id == new.workflow_id
-        })
-        .ok_or_else(|| {
+}
+
+/// [`begin`] for an operation about all syncs of a collection.
+///
+/// # Errors
+/// `NotFound` when the organisation has no such collection; `Conflict` when the id belongs to another operation.
+pub async fn begin_for_collection(database: &Database, new: &NewCollectionOperation) -> Result<Operation> {
+    const DOING: &str = "recording the operation";
+    let mut transaction = database.pool().begin().await.during(DOING)?;
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM public.collection WHERE id = $1 AND organization_id = $2)")
+            .bind(new.collection_id)
+            .bind(new.organization_id)
+            .fetch_one(&mut *transaction)
+            .await
+            .during(DOING)?;
+    if !exists {
+        return Err(collection::not_found(new.collection_id));
+    }
+    let row = Row {
+        operation_id: new.operation_id,
+        organization_id: new.organization_id,
+        sync_id: None,
+        collection_id: Some(new.collection_id),
+        slot_id: None,
+        kind: new.kind,
+        workflow_id: &new.workflow_id,
+        run_id: &new.run_id,
+        requested_by: &new.requested_by,
+        options: &new.options,
+        phase: &new.phase,
+    };
+    let recorded = row.insert(&mut transaction).await?;
+    transaction.commit().await.during(DOING)?;
+    recorded
+}
+
+/// An operation to record, whatever it is about.
+struct Row<'a> {
+    operation_id: Uuid,
+    organization_id: Uuid,
+    sync_id: Option<Uuid>,
+    collection_id: Option<Uuid>,
+    slot_id: Option<Uuid>,
+    kind: OperationKind,
+    workflow_id: &'a str,
+    run_id: &'a str,
+    requested_by: &'a str,
+    options: &'a Value,
+    phase: &'a str,
+}
+
+impl Row<'_> {
+    /// Records it, or notes a newer run of it. The inner result says whether what is recorded is this operation.
+    async fn insert(&self, connection: &mut PgConnection) -> Result<Result<Operation>> {
+        const DOING: &str = "recording the operation";
+        sqlx::query(
+            "INSERT INTO sync_multiplexer.operation
+                 (operation_id, organization_id, sync_id, collection_id, slot_id, kind, workflow_id, run_id,
+                  requested_by, options, phase)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (operation_id) DO UPDATE
+             SET run_id = excluded.run_id, updated_at = now()
+             WHERE operation.state = 'running' AND operation.run_id <> excluded.run_id
+               AND operation.workflow_id = excluded.workflow_id
+               AND operation.organization_id = excluded.organization_id
+               AND operation.sync_id IS NOT DISTINCT FROM excluded.sync_id
+               AND operation.collection_id IS NOT DISTINCT FROM excluded.collection_id
+               AND operation.kind = excluded.kind AND operation.slot_id IS NOT DISTINCT FROM excluded.slot_id",
+        )
+        .bind(self.operation_id)
+        .bind(self.organization_id)
+        .bind(self.sync_id)
+        .bind(self.collection_id)
+        .bind(self.slot_id)
+        .bind(self.kind.as_str())
+        .bind(self.workflow_id)
+        .bind(self.run_id)
+        .bind(self.requested_by)
+        .bind(self.options)
+        .bind(self.phase)
+        .execute(&mut *connection)
+        .await
+        .during(DOING)?;
+        let recorded = read(connection, self.organization_id, self.operation_id).await?;
+        Ok(recorded.filter(|operation| self.is(operation)).ok_or_else(|| {
             Error::new(
                 ErrorKind::Conflict,
-                format!("operation id {} is taken by another operation: choose a new one", new.operation_id),
+                format!("operation id {} is taken by another operation: choose a new one", self.operation_id),
             )
-        })
+        }))
+    }
+
+    fn is(&self, operation: &Operation) -> bool {
+        operation.sync_id == self.sync_id
+            && operation.collection_id == self.collection_id
+            && operation.kind == self.kind
+            && operation.slot_id == self.slot_id
+            // The id of a workflow names what it works on: a fork to another connection is another operation.
+            && operation.workflow_id == self.workflow_id
+    }
 }
 
 /// Records the step an operation is at. After the end of the operation a late call changes nothing.

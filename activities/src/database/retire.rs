@@ -323,7 +323,10 @@ async fn standing(connection: &mut PgConnection, command: &RetireCommand) -> Res
     const DOING: &str = "reading the slot to retire";
     let scope = &command.scope;
     let target: Option<(Option<Role>, Uuid, bool, Option<DateTime<Utc>>, Option<bool>)> = sqlx::query_as(
-        "SELECT joined.role, joined.connection_id, slot.slot_id IS NOT NULL, kept.kept_until, kept.is_open
+        // Of one whose adoption did not end it is not known what is the platform's.
+        "SELECT joined.role, joined.connection_id,
+                slot.slot_id IS NOT NULL AND (NOT slot.adopted OR slot.state = 'ready'),
+                kept.kept_until, kept.is_open
          FROM public.sync_connection AS joined
          JOIN public.connection ON connection.id = joined.connection_id
          LEFT JOIN sync_multiplexer.slot

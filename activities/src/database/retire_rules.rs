@@ -17,7 +17,7 @@ use crate::error::ErrorKind;
 pub(super) struct Target {
     pub role: Option<Role>,
     pub connection_id: Uuid,
-    /// Whether this product built it.
+    /// Whether this product built it, or adopted it and has finished that.
     pub built: bool,
     pub window: Option<ReverseWindow>,
 }

@@ -1,15 +1,17 @@
 //! Making a shadow slot, and unmaking it: do and undo side by side.
 //!
 //! A connection has one slot in a sync, so a second fork to the same connection continues the first one's shadow if it
-//! would build the same, and is refused with a way out if it would not. The active slot and a slot kept for a rollback are
-//! never touched. Nor is their content: no two slots of a sync are in one place.
+//! would build the same, and is refused with a way out if it would not. The active slot and a slot of ours that is kept for
+//! a rollback are never touched. Nor is their content: no two slots of a sync are in one place. A deprecated slot that the
+//! platform made is adopted instead ([`super::adoption`]).
 
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::adoption::{self, Adoption, Deprecated, Known};
 use super::classify::{During, classify, is_violation_of};
-use super::slots::Role;
+use super::slots::{Role, SlotState};
 use super::{Database, SlotScope, platform, retire, sync_lock};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -41,7 +43,7 @@ pub struct NewShadow {
 /// The slot to work on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shadow {
-    /// This operation made it.
+    /// This operation made it, or adopted it.
     Created(SlotScope),
     /// An earlier operation made it, with the same fingerprint. Its id is not the one that was offered.
     Continued(SlotScope),
@@ -56,9 +58,14 @@ struct Present {
     profile_name: Option<String>,
     embedder_model: Option<String>,
     created_by_operation: Option<Uuid>,
+    adopted: Option<bool>,
+    state: Option<SlotState>,
+    /// Whether its reverse window is open; absent when it has none.
+    is_open: Option<bool>,
 }
 
-/// Makes the shadow, or finds the one to continue. Repeated by the same operation it answers `Created` again.
+/// Makes the shadow, or finds the one to continue; a deprecated slot that the platform made is adopted. Repeated by the same
+/// operation it answers `Created` again.
 ///
 /// # Errors
 /// `NotFound` for a sync or connection the organisation does not have; `InvalidInput` when the connection is not a
@@ -74,6 +81,11 @@ pub async fn create(database: &Database, new: &NewShadow) -> Result<Shadow> {
     if let Some(present) = &present {
         retire::require_unmarked(&mut transaction, &SlotScope { slot_id: present.slot_id, ..*scope }).await?;
     }
+    if let Some(deprecated) = present.as_ref().and_then(|present| present.as_deprecated(new)) {
+        let adopted = adopt(&mut transaction, new, deprecated).await?;
+        transaction.commit().await.during(DOING)?;
+        return Ok(Shadow::Created(adopted));
+    }
     let shadow = present.as_ref().map_or(Ok(Shadow::Created(*scope)), |present| judge(new, present))?;
     let (Shadow::Created(found) | Shadow::Continued(found)) = shadow;
     // A slot that somebody made meanwhile has another id, and maybe another place, of which its maker knows.
@@ -88,19 +100,36 @@ pub async fn create(database: &Database, new: &NewShadow) -> Result<Shadow> {
     Ok(shadow)
 }
 
-/// Removes the slot that `operation_id` made, with its plan, ledger and dead letters. Answers whether there was one.
+/// Takes over a deprecated slot; fails when that may not be.
+async fn adopt(connection: &mut PgConnection, new: &NewShadow, slot: Deprecated<'_>) -> Result<SlotScope> {
+    let scope = slot.scope;
+    let adoption = adoption::judge(new, slot)?;
+    let new = NewShadow { scope, ..new.clone() };
+    require_free(connection, &new).await?;
+    match adoption {
+        Adoption::Begin => adoption::begin(connection, &scope, &new).await?,
+        Adoption::Continue => {
+            adoption::take_over(connection, &scope, &new).await?;
+            renew(connection, &new).await?;
+        }
+    }
+    Ok(scope)
+}
+
+/// Removes the slot that `operation_id` made, with its plan, ledger and dead letters. Of a slot that it adopted the
+/// platform's row stays. Answers whether there was one.
 ///
 /// As an undo it may come twice, before its step, or for a slot that was only continued: then it changes nothing. The
 /// points in the destination are cleared before, by the destination.
 ///
 /// # Errors
-/// `NotFound` when the organisation has no such sync; `Conflict` when the slot is no shadow any more.
+/// `NotFound` when the organisation has no such sync; `Conflict` when the slot is another thing by now.
 pub async fn drop_shadow(database: &Database, scope: &SlotScope, operation_id: Uuid) -> Result<bool> {
     const DOING: &str = "removing the shadow";
     let mut transaction = database.pool().begin().await.during(DOING)?;
     sync_lock::lock(&mut transaction, scope.organization_id, scope.sync_id).await?;
-    let role: Option<Option<Role>> = sqlx::query_scalar(
-        "SELECT joined.role
+    let found: Option<(Option<Role>, bool)> = sqlx::query_as(
+        "SELECT joined.role, slot.adopted
          FROM public.sync_connection AS joined
          JOIN sync_multiplexer.slot ON slot.slot_id = joined.id AND slot.sync_id = joined.sync_id
          WHERE joined.id = $1 AND joined.sync_id = $2 AND slot.organization_id = $3 AND slot.created_by_operation = $4
@@ -113,39 +142,57 @@ pub async fn drop_shadow(database: &Database, scope: &SlotScope, operation_id: U
     .fetch_optional(&mut *transaction)
     .await
     .during(DOING)?;
-    match role {
+    match found {
         None => return Ok(false),
-        Some(Some(Role::Shadow)) => {}
-        Some(role) => {
+        Some((Some(Role::Shadow), false)) => remove_shadow(&mut transaction, scope).await?,
+        Some((Some(Role::Deprecated), true)) => adoption::release(&mut transaction, scope).await?,
+        Some((role, _)) => {
             let role = role.map_or("without a role", Role::as_str);
             return Err(conflict(format!("slot {} is {role} now and is not removed by an undo", scope.slot_id)));
         }
     }
-    // Everything of ours hangs on this row by foreign keys that cascade.
-    sqlx::query("DELETE FROM public.sync_connection WHERE id = $1 AND sync_id = $2 AND role = 'shadow'")
-        .bind(scope.slot_id)
-        .bind(scope.sync_id)
-        .execute(&mut *transaction)
-        .await
-        .during(DOING)?;
     transaction.commit().await.during(DOING)?;
     Ok(true)
 }
 
-/// What to do about a slot the connection has already.
+/// Removes the platform's row of a shadow. Everything of ours hangs on it by foreign keys that cascade.
+async fn remove_shadow(connection: &mut PgConnection, scope: &SlotScope) -> Result<()> {
+    sqlx::query("DELETE FROM public.sync_connection WHERE id = $1 AND sync_id = $2 AND role = 'shadow'")
+        .bind(scope.slot_id)
+        .bind(scope.sync_id)
+        .execute(connection)
+        .await
+        .during("removing the shadow")?;
+    Ok(())
+}
+
+impl Present {
+    /// The slot as one to adopt, if it is deprecated.
+    fn as_deprecated(&self, new: &NewShadow) -> Option<Deprecated<'_>> {
+        let known = match (self.adopted, self.state, self.created_by_operation, &self.fingerprint) {
+            (Some(adopted), Some(state), Some(operation_id), Some(fingerprint)) => Some(Known {
+                adopted,
+                state,
+                by_this_operation: operation_id == new.operation_id,
+                fingerprint,
+                embedder_model: self.embedder_model.as_deref(),
+            }),
+            _ => None,
+        };
+        let scope = SlotScope { slot_id: self.slot_id, ..new.scope };
+        (self.role == Some(Role::Deprecated)).then_some(Deprecated { scope, known, is_open: self.is_open })
+    }
+}
+
+/// What to do about a slot the connection has already, unless it is deprecated.
 fn judge(new: &NewShadow, present: &Present) -> Result<Shadow> {
     let slot_id = present.slot_id;
     match present.role {
-        Some(Role::Shadow) => {}
+        // The other kind of slot that a fork may build was dealt with before.
+        Some(Role::Shadow | Role::Deprecated) => {}
         Some(Role::Active) => {
             return Err(conflict(format!(
                 "connection {} is the active destination of this sync (slot {slot_id}): fork to another connection",
-                new.connection_id
-            )));
-        }
-        Some(Role::Deprecated) => {
-            return Err(conflict(format!(
-                "connection {} is kept for a rollback (slot {slot_id}): retire that slot first, or fork to another connection",
                 new.connection_id
             )));
         }
@@ -182,9 +229,10 @@ fn judge(new: &NewShadow, present: &Present) -> Result<Shadow> {
 async fn present(connection: &mut PgConnection, scope: &SlotScope, connection_id: Uuid) -> Result<Option<Present>> {
     sqlx::query_as(
         "SELECT joined.id AS slot_id, joined.role, slot.fingerprint, slot.profile_name, slot.embedder_model,
-                slot.created_by_operation
+                slot.created_by_operation, slot.adopted, slot.state, kept.is_open
          FROM public.sync_connection AS joined
          LEFT JOIN sync_multiplexer.slot ON slot.slot_id = joined.id AND slot.organization_id = $3
+         LEFT JOIN sync_multiplexer.reverse_window AS kept ON kept.slot_id = joined.id AND kept.organization_id = $3
          WHERE joined.sync_id = $1 AND joined.connection_id = $2
          FOR UPDATE OF joined",
     )

@@ -99,8 +99,10 @@ pub struct Built {
     /// Identity of the model that makes its vectors, as recorded when the slot was made; absent when a release made it that
     /// did not record it, or when the destination embeds texts itself.
     pub embedder_model: Option<String>,
-    /// The operation that made the slot.
+    /// The operation that made the slot, or adopted it.
     pub created_by_operation: Uuid,
+    /// Whether the platform made the slot, and a fork took it over.
+    pub adopted: bool,
     /// When it last became ready.
     pub ready_at: Option<DateTime<Utc>>,
 }
@@ -145,11 +147,12 @@ pub async fn find_by_connection(
 /// Notes that a replay writes to the slot; a slot that was ready is so no longer.
 ///
 /// # Errors
-/// `NotFound` for a slot this product did not build; `Conflict` when it is not a shadow, or is being retired.
+/// `NotFound` for a slot this product did not build; `Conflict` when it is neither a shadow nor adopted, or is being
+/// retired.
 pub async fn mark_building(database: &Database, scope: &SlotScope) -> Result<()> {
     let mut transaction = database.pool().begin().await.during("marking the slot")?;
     sync_lock::lock(&mut transaction, scope.organization_id, scope.sync_id).await?;
-    lock_shadow(&mut transaction, scope).await?;
+    lock_buildable(&mut transaction, scope).await?;
     sqlx::query(
         "UPDATE sync_multiplexer.slot
          SET state = 'building', ready_at = NULL, ready_plan_id = NULL, updated_at = now()
@@ -166,12 +169,12 @@ pub async fn mark_building(database: &Database, scope: &SlotScope) -> Result<()>
 /// Declares the slot complete as of a plan, so that it can be promoted.
 ///
 /// # Errors
-/// `NotFound` for a slot this product did not build; `Conflict` when it is not a shadow being built, when the plan is not
-/// its current one, or when a segment of the plan is not done.
+/// `NotFound` for a slot this product did not build; `Conflict` when it is not being built, when the plan is not its
+/// current one, or when a segment of the plan is not done.
 pub async fn mark_ready(database: &Database, scope: &SlotScope, plan_id: Uuid) -> Result<()> {
     let mut transaction = database.pool().begin().await.during("marking the slot")?;
     sync_lock::lock(&mut transaction, scope.organization_id, scope.sync_id).await?;
-    let (state, ready_plan_id) = lock_shadow(&mut transaction, scope).await?;
+    let (state, ready_plan_id) = lock_buildable(&mut transaction, scope).await?;
     match state {
         SlotState::Ready if ready_plan_id == Some(plan_id) => return Ok(()),
         SlotState::Building => {}
@@ -217,10 +220,11 @@ pub async fn mark_ready(database: &Database, scope: &SlotScope, plan_id: Uuid) -
     transaction.commit().await.during("marking the slot")
 }
 
-/// State of a slot of ours, after making sure that it is a shadow. The sync is locked by the caller.
-async fn lock_shadow(connection: &mut PgConnection, scope: &SlotScope) -> Result<(SlotState, Option<Uuid>)> {
-    let row: Option<(Option<Role>, SlotState, Option<Uuid>)> = sqlx::query_as(
-        "SELECT joined.role, slot.state, slot.ready_plan_id
+/// State of a slot of ours, after making sure that a fork may build it: a shadow, or a deprecated slot that was adopted. The
+/// sync is locked by the caller.
+async fn lock_buildable(connection: &mut PgConnection, scope: &SlotScope) -> Result<(SlotState, Option<Uuid>)> {
+    let row: Option<(Option<Role>, bool, SlotState, Option<Uuid>)> = sqlx::query_as(
+        "SELECT joined.role, slot.adopted, slot.state, slot.ready_plan_id
          FROM sync_multiplexer.slot
          JOIN public.sync_connection AS joined ON joined.id = slot.slot_id AND joined.sync_id = slot.sync_id
          WHERE slot.slot_id = $1 AND slot.sync_id = $2 AND slot.organization_id = $3
@@ -232,10 +236,14 @@ async fn lock_shadow(connection: &mut PgConnection, scope: &SlotScope) -> Result
     .fetch_optional(&mut *connection)
     .await
     .during("reading the slot")?;
-    let (role, state, ready_plan_id) = row.ok_or_else(|| scope.not_found())?;
-    if role != Some(Role::Shadow) {
-        let role = role.map_or("without a role", Role::as_str);
-        return Err(conflict(format!("slot {} is {role}: only a shadow can be built", scope.slot_id)));
+    let (role, adopted, state, ready_plan_id) = row.ok_or_else(|| scope.not_found())?;
+    match role {
+        Some(Role::Shadow) => {}
+        Some(Role::Deprecated) if adopted => {}
+        role => {
+            let role = role.map_or("without a role", Role::as_str);
+            return Err(conflict(format!("slot {} is {role}: only a shadow can be built", scope.slot_id)));
+        }
     }
     retire::require_unmarked(connection, scope).await?;
     Ok((state, ready_plan_id))
@@ -257,7 +265,7 @@ async fn read(
         "SELECT joined.id AS slot_id, joined.sync_id, joined.connection_id, connection.name AS connection_name,
                 connection.short_name, joined.role, joined.created_at AT TIME ZONE 'UTC' AS created_at,
                 built.profile, built.profile_name, built.fingerprint, built.place, built.state,
-                built.created_by_operation, built.ready_at, built.embedder_model, ledger.entities, ledger.points,
+                built.created_by_operation, built.adopted, built.ready_at, built.embedder_model, ledger.entities, ledger.points,
                 dead_letter.dead_letters, kept.kept_until, kept.is_open, retirement.operation_id AS retired_by
          FROM public.sync_connection AS joined
          JOIN public.sync ON sync.id = joined.sync_id
@@ -310,6 +318,7 @@ struct Row {
     place: Option<String>,
     state: Option<SlotState>,
     created_by_operation: Option<Uuid>,
+    adopted: Option<bool>,
     ready_at: Option<DateTime<Utc>>,
     embedder_model: Option<String>,
     #[sqlx(try_from = "i64")]
@@ -337,6 +346,7 @@ impl Row {
                     state,
                     embedder_model,
                     created_by_operation,
+                    adopted: self.adopted.unwrap_or_default(),
                     ready_at,
                 })
             }

@@ -4,8 +4,9 @@
 //! world moved in between.
 //!
 //! A deprecated slot is promoted again only inside its reverse window, and only by a rollback that says so. It was complete
-//! when it was left. That nothing which was written since is missing, is not for these rules to know: following the slot and
-//! the last catch-up behind the fence see to it. After the window nobody feeds the slot.
+//! when it was left, or when a fork had adopted it from the platform. That nothing which was written since is missing, is not
+//! for these rules to know: following the slot and the last catch-up behind the fence see to it. After the window nobody feeds
+//! the slot.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -139,7 +140,7 @@ fn target(command: &FlipCommand, standing: &Standing) -> Option<Blocker> {
         }
         (Some(Role::Deprecated), None) => (
             format!("slot {slot_id} is deprecated and was made by the platform, so nothing is known of its content"),
-            "fork to another connection and switch to that shadow",
+            if target.is_open == Some(true) { ADOPT } else { FORK_AWAY },
         ),
         (Some(Role::Deprecated), Some(SlotState::Ready)) => {
             match ReverseWindow::from_columns(target.kept_until, target.is_open) {
@@ -156,12 +157,19 @@ fn target(command: &FlipCommand, standing: &Standing) -> Option<Blocker> {
                 None => (format!("slot {slot_id} is deprecated and was left without a reverse window"), FORK_AGAIN),
             }
         }
-        (Some(Role::Deprecated), Some(state)) => (format!("slot {slot_id} is deprecated and {state}"), FORK_AGAIN),
-        (None, _) => (format!("slot {slot_id} has no role"), "run `syncmux migrate`"),
-        (Some(Role::Shadow), None) => (
-            format!("slot {slot_id} was made by the platform, so nothing is known of its content"),
-            "fork to another connection and switch to that shadow",
+        // A slot that was active was ready before, unless the platform made it.
+        (Some(Role::Deprecated), Some(SlotState::Empty | SlotState::Building)) => (
+            format!("slot {slot_id} is deprecated, was made by the platform, and is not yet adopted"),
+            if target.is_open == Some(true) {
+                "wait for the fork to its connection, or run it again"
+            } else {
+                FORK_AWAY
+            },
         ),
+        (None, _) => (format!("slot {slot_id} has no role"), "run `syncmux migrate`"),
+        (Some(Role::Shadow), None) => {
+            (format!("slot {slot_id} was made by the platform, so nothing is known of its content"), FORK_AWAY)
+        }
         (Some(Role::Shadow), Some(SlotState::Empty)) => {
             (format!("slot {slot_id} is empty"), "run a fork to its connection")
         }
@@ -171,6 +179,12 @@ fn target(command: &FlipCommand, standing: &Standing) -> Option<Blocker> {
     };
     Some(blocker(ErrorKind::Conflict, message, next_step))
 }
+
+/// The way back to a slot that the platform made.
+const ADOPT: &str = "fork to its connection to adopt it, then roll back";
+
+/// The way out when nothing is known of a slot.
+const FORK_AWAY: &str = "fork to another connection and switch to that shadow";
 
 /// The way out when a deprecated slot may lack what was written since it was left.
 const FORK_AGAIN: &str =

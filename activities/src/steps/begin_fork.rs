@@ -1,9 +1,10 @@
 //! `begin_fork`: validates the request and opens the operation's record. Changes nothing else.
 
-use proto::v1::{BeginForkInput, BeginForkOutput, ForkOptions, ForkRequest, ForkResult, SlotRef};
+use proto::v1::{BeginForkInput, BeginForkOutput, ForkOptions, ForkRequest, SlotRef};
 
+use super::repeated;
 use crate::context::Context;
-use crate::database::operations::{self, NewOperation, OperationKind, OperationState};
+use crate::database::operations::{self, NewOperation, OperationKind};
 use crate::database::{SlotScope, platform, retire, slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
@@ -61,34 +62,8 @@ pub(crate) async fn run(context: &Context, input: BeginForkInput) -> Result<Begi
         slot_id: slot_id.to_string(),
         operation_id: operation_id.to_string(),
     };
-    // One id is one operation, and it ends once: a repetition gets the answer there was.
-    match recorded.state {
-        OperationState::Running | OperationState::Completed => {}
-        OperationState::Failed => {
-            let kind = recorded.error_kind.and_then(|kind| kind.parse().ok()).unwrap_or(ErrorKind::Internal);
-            let message = recorded.error_message.unwrap_or_default();
-            return Err(Error::new(
-                kind,
-                format!("this operation failed before: {message}; try again under a new operation id"),
-            ));
-        }
-        OperationState::Cancelled => {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("operation {operation_id} was cancelled; try again under a new operation id"),
-            ));
-        }
-    }
-    let finished = recorded.result.map(finished).transpose()?;
+    let finished = repeated::finished(recorded)?;
     Ok(BeginForkOutput { slot: Some(slot), destination_kind: profile.destination_kind().to_owned(), finished })
-}
-
-/// The recorded answer of a fork that completed before.
-fn finished(result: serde_json::Value) -> Result<ForkResult> {
-    serde_json::from_value(result).map_err(|error| {
-        Error::new(ErrorKind::Internal, "the operation's recorded result is not readable by this version")
-            .with_source(error)
-    })
 }
 
 fn validate_options(options: Option<&ForkOptions>) -> Result<()> {

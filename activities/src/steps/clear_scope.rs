@@ -1,4 +1,5 @@
-//! `clear_scope`: undo of `prepare_destination` and of every write. Removes the slot's points and nothing else.
+//! `clear_scope`: undo of `prepare_destination` and of every write. Removes the slot's points and nothing else; those of an
+//! adopted slot are the platform's and stay.
 
 use proto::v1::{Done, UndoInput};
 
@@ -21,6 +22,9 @@ pub(crate) async fn run(context: &Context, input: UndoInput) -> Result<Done> {
     let Some(built) = slot.built.filter(|built| built.created_by_operation == operation_id) else {
         return Ok(Done {});
     };
+    if built.adopted {
+        return Ok(Done {});
+    }
     // An operation's undo may come late; by then somebody may have promoted what it made.
     if slot.role != Some(Role::Shadow) {
         return Err(Error::new(

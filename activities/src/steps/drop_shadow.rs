@@ -1,4 +1,5 @@
-//! `drop_shadow`: undo of `create_shadow`. Removes the slot if this operation made it and it is still a shadow.
+//! `drop_shadow`: undo of `create_shadow`. Removes the slot if this operation made it and it is still a
+//! shadow; gives it back to the platform if this operation adopted it.
 
 use proto::v1::{Done, UndoInput};
 

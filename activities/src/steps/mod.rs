@@ -3,6 +3,7 @@
 pub(crate) mod announce_switch;
 pub(crate) mod begin_follow;
 pub(crate) mod begin_fork;
+pub(crate) mod begin_fork_collection;
 pub(crate) mod begin_resync;
 pub(crate) mod cancel_resync;
 pub(crate) mod check_retire;
@@ -30,6 +31,7 @@ pub(crate) mod record_follow;
 pub(crate) mod remove_points;
 pub(crate) mod remove_slot;
 pub(crate) mod renew_fence;
+mod repeated;
 pub(crate) mod replay_segment;
 mod resync_job;
 mod retire_request;

@@ -7,6 +7,8 @@
 //! * of the platform's own slots it is known which layouts they have ([`require_apart_from_the_platform`]);
 //! * whatever else may be, such as one server under two names, shows in the data ([`require_vacant`]).
 //!
+//! A slot that is adopted is where the platform has it, and nowhere else ([`require_that_of_the_platform`]).
+//!
 //! All are asked before an undo is registered that clears. What clears asks whether the slot is still where it was written
 //! ([`require_unmoved`]).
 //!
@@ -65,6 +67,35 @@ pub(super) async fn require_apart_from_the_platform(
         }
     }
     Ok(())
+}
+
+/// Refuses to adopt a slot under a profile that leads elsewhere than where the platform keeps this sync: what readers find
+/// there would stay as it is.
+pub(super) async fn require_that_of_the_platform(
+    context: &Context,
+    scope: SlotScope,
+    collection_id: Uuid,
+    connection_id: Uuid,
+    profile: &CompleteProfile,
+) -> Result<()> {
+    let place = destination(context, scope, collection_id, connection_id, profile).await?.place();
+    let mut theirs = Vec::new();
+    for layout in profile.as_the_platform_does()? {
+        theirs.push(destination(context, scope, collection_id, connection_id, &layout).await?.place());
+    }
+    // Of a kind of destination that the platform does not have, any place is as good.
+    if theirs.is_empty() || theirs.contains(&place) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Conflict,
+        format!(
+            "slot {} was made by the platform, which keeps this sync in {}, not in {place}: give the profile the \
+             platform's layout to adopt the slot, or fork to another connection",
+            scope.slot_id,
+            theirs.join(" or "),
+        ),
+    ))
 }
 
 /// Refuses a slot into which nothing was written yet when its place holds points of its sync.

@@ -100,7 +100,7 @@ async fn decided(
         Err(error) => return Err(error),
     };
     let is_this =
-        recorded.sync_id == sync_id && matches!(recorded.kind, OperationKind::Switch | OperationKind::Rollback);
+        recorded.sync_id == Some(sync_id) && matches!(recorded.kind, OperationKind::Switch | OperationKind::Rollback);
     if !is_this {
         // Another operation's id: refused when this one is recorded.
         return Ok(None);

@@ -43,6 +43,18 @@ pub(in crate::database) async fn apply(
     Ok(())
 }
 
+/// Forgets everything the slot was given, for the rest of the transaction.
+pub(in crate::database) async fn forget(connection: &mut PgConnection, scope: &SlotScope) -> Result<()> {
+    lock(connection, scope).await?;
+    sqlx::query("DELETE FROM sync_multiplexer.ledger_page WHERE slot_id = $1 AND organization_id = $2")
+        .bind(scope.slot_id)
+        .bind(scope.organization_id)
+        .execute(connection)
+        .await
+        .during(DOING)?;
+    Ok(())
+}
+
 async fn lock(connection: &mut PgConnection, scope: &SlotScope) -> Result<()> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('sync_multiplexer.ledger ' || $1::uuid, 0))")
         .bind(scope.slot_id)

@@ -18,6 +18,9 @@ pub struct TokenDigest(pub(super) [u8; TokenDigest::BYTES]);
 impl TokenDigest {
     pub(super) const BYTES: usize = 8;
 
+    /// Of a version that is not known: that of no object, except by the chance above.
+    pub const UNKNOWN: Self = Self([0; Self::BYTES]);
+
     /// The digest of a token.
     #[must_use]
     pub fn of(token: &str) -> Self {
@@ -34,6 +37,9 @@ pub struct ContentDigest(pub(super) [u8; ContentDigest::BYTES]);
 
 impl ContentDigest {
     pub(super) const BYTES: usize = 16;
+
+    /// Of content that is not known.
+    pub const UNKNOWN: Self = Self([0; Self::BYTES]);
 
     /// The digest of a content hash, which is 64 hex digits and a digest itself.
     ///

@@ -15,7 +15,7 @@ mod read;
 
 use std::collections::BTreeMap;
 
-pub(super) use apply::apply;
+pub(super) use apply::{apply, forget};
 pub use digest::{ContentDigest, TokenDigest};
 pub(super) use read::LedgerCursor;
 pub use read::{of_objects, sample, stream, stream_by_entity, totals, with_entities};

@@ -159,6 +159,8 @@ async fn an_operation_ends_once_and_fails_for_a_reason() {
     ] {
         assert_eq!(refusal(&world, insert(columns, values)).await, constraint, "{columns} {values}");
     }
+    let of_nothing = insert("kind", "'fork'").replace(&format!("'{}'", world.sync_id), "NULL");
+    assert_eq!(refusal(&world, of_nothing).await, "operation_about_one_thing");
 }
 
 #[tokio::test]

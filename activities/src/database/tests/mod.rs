@@ -1,5 +1,7 @@
 //! The database functions against a real Postgres, one database per test.
 
+mod adoption;
+mod collection;
 mod completeness;
 mod connect;
 mod constraints;

@@ -95,8 +95,11 @@ async fn a_slot_of_the_platform_has_a_window_but_nothing_is_known_of_its_content
     assert!(window_of_theirs.is_open);
     let words = refused(&world, &FlipCommand { rollback: true, ..world.flip_to(world.active_slot_id) }).await;
     assert!(words.contains("was made by the platform"), "{words}");
+    assert!(words.contains("fork to its connection to adopt it, then roll back"), "{words}");
     world.end_window(world.active_slot_id).await;
     assert!(!window(&world, world.active_slot_id).await.unwrap().is_open);
+    let words = refused(&world, &FlipCommand { rollback: true, ..world.flip_to(world.active_slot_id) }).await;
+    assert!(words.contains("fork to another connection and switch to that shadow"), "{words}");
 }
 
 #[tokio::test]

@@ -64,7 +64,10 @@ async fn what_must_not_be_touched_is_a_conflict_that_says_what_to_do() {
     shadow::create(world.database(), &other_profile).await.unwrap();
     let platform_made = world.destination().await;
     join(world.pool(), world.sync_id, platform_made, 3).await;
-    // The first active slot becomes the deprecated one.
+    // The platform's own active slot would be adopted, so another one of ours is left.
+    let left = world.ready_shadow().await;
+    let left_connection = slots::get(world.database(), &left).await.unwrap().connection_id;
+    world.flip(&world.flip_to(left.slot_id)).await.unwrap();
     let promoted = world.ready_shadow().await;
     let promoted_connection = slots::get(world.database(), &promoted).await.unwrap().connection_id;
     world.flip(&world.flip_to(promoted.slot_id)).await.unwrap();
@@ -74,7 +77,7 @@ async fn what_must_not_be_touched_is_a_conflict_that_says_what_to_do() {
         (other_profile.connection_id, "another profile (v1)"),
         (platform_made, "added by the platform"),
         (promoted_connection, "active destination"),
-        (world.active_connection_id, "kept for a rollback"),
+        (left_connection, "kept for a rollback"),
     ] {
         let new = NewShadow { fingerprint: "f2".into(), ..world.new_shadow(connection_id) };
         let error = shadow::create(world.database(), &new).await.unwrap_err();

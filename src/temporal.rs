@@ -180,9 +180,33 @@ pub async fn start_retire(
 /// What the fork failed with.
 pub async fn watch_fork(
     handle: &WorkflowHandle<Client, ForkWorkflow>,
-    mut show: impl FnMut(&Progress),
+    show: impl FnMut(&Progress),
 ) -> Result<ForkResult, Failure> {
     let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
+    let ask = async || handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default()).await.ok();
+    watch(result, ask, show).await
+}
+
+/// Waits for a switch and shows each new progress on the way.
+///
+/// # Errors
+///
+/// What the switch failed with.
+pub async fn watch_switch(
+    handle: &WorkflowHandle<Client, SwitchWorkflow>,
+    show: impl FnMut(&Progress),
+) -> Result<SwitchResult, Failure> {
+    let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
+    let ask = async || handle.query(SwitchWorkflow::progress, (), WorkflowQueryOptions::default()).await.ok();
+    watch(result, ask, show).await
+}
+
+/// Waits for `result`, and asks for the progress on the way.
+async fn watch<T>(
+    result: impl Future<Output = Result<T, Failure>>,
+    mut ask: impl AsyncFnMut() -> Option<Progress>,
+    mut show: impl FnMut(&Progress),
+) -> Result<T, Failure> {
     tokio::pin!(result);
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -192,8 +216,7 @@ pub async fn watch_fork(
             done = &mut result => return done,
             _ = tick.tick() => {
                 // Unanswered while no worker is up; the next tick asks again.
-                let asked = handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default());
-                if let Ok(Ok(progress)) = tokio::time::timeout(Duration::from_secs(5), asked).await {
+                if let Ok(Some(progress)) = tokio::time::timeout(Duration::from_secs(5), ask()).await {
                     show(&progress);
                 }
             }

@@ -295,14 +295,28 @@ pub async fn watch_fork(
     show: impl FnMut(&Progress),
 ) -> Result<ForkResult, Failure> {
     let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
-    let ask = || handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default());
-    watch(result, async || ask().await.ok(), show).await
+    let ask = async || handle.query(ForkWorkflow::progress, (), WorkflowQueryOptions::default()).await.ok();
+    watch(result, ask, show).await
 }
 
-/// Waits for an end and asks for the progress on the way. Unanswered while no worker is up; the next tick asks again.
+/// Waits for a switch and shows each new progress on the way.
+///
+/// # Errors
+///
+/// What the switch failed with.
+pub async fn watch_switch(
+    handle: &WorkflowHandle<Client, SwitchWorkflow>,
+    show: impl FnMut(&Progress),
+) -> Result<SwitchResult, Failure> {
+    let result = ended(async || handle.get_result(WorkflowGetResultOptions::default()).await);
+    let ask = async || handle.query(SwitchWorkflow::progress, (), WorkflowQueryOptions::default()).await.ok();
+    watch(result, ask, show).await
+}
+
+/// Waits for `result`, and asks for the progress on the way.
 async fn watch<T>(
     result: impl Future<Output = Result<T, Failure>>,
-    ask: impl AsyncFn() -> Option<Progress>,
+    mut ask: impl AsyncFnMut() -> Option<Progress>,
     mut show: impl FnMut(&Progress),
 ) -> Result<T, Failure> {
     tokio::pin!(result);

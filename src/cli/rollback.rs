@@ -4,7 +4,7 @@ use clap::Args;
 use proto::v1::{RollbackRequest, RollbackResult};
 
 use super::fork::whoami;
-use super::switch::{SwitchOptions, SwitchScope, blocked, print_result};
+use super::switch::{SwitchOptions, SwitchScope, blocked, print_result, tell_waits};
 use crate::config::{TemporalArgs, TenantArgs};
 use crate::output::{Failure, print_json};
 use crate::temporal;
@@ -54,7 +54,7 @@ impl Rollback {
         let dry_run = request.dry_run;
         let client = temporal::connect(&self.temporal).await?;
         let handle = temporal::start_rollback(&client, &self.temporal.task_queue, request).await?;
-        let switched = temporal::wait_switch(&handle).await?;
+        let switched = temporal::watch_switch(&handle, tell_waits()).await?;
         if self.how.json {
             print_json(&RollbackResult { switched: Some(switched.clone()) })?;
         } else {

@@ -1,7 +1,7 @@
 //! `syncmux switch`
 
 use clap::Args;
-use proto::v1::{SwitchRequest, SwitchResult, SwitchedSync};
+use proto::v1::{Progress, SwitchRequest, SwitchResult, SwitchedSync};
 use workflows::domain::ErrorKind;
 
 use super::fork::whoami;
@@ -117,13 +117,26 @@ impl Switch {
         };
         let client = temporal::connect(&self.temporal).await?;
         let handle = temporal::start_switch(&client, &self.temporal.task_queue, &request).await?;
-        let result = temporal::wait_switch(&handle).await?;
+        let result = temporal::watch_switch(&handle, tell_waits()).await?;
         if self.how.json {
             print_json(&result)?;
         } else {
             print_result(&result, request.dry_run);
         }
         blocked(&result)
+    }
+}
+
+/// Says on stderr what a switch waits for, once for each thing.
+pub(super) fn tell_waits() -> impl FnMut(&Progress) {
+    let mut told = String::new();
+    move |progress| {
+        if progress.waits_for != told {
+            told.clone_from(&progress.waits_for);
+            if !told.is_empty() {
+                eprintln!("waiting for {told}");
+            }
+        }
     }
 }
 

@@ -250,11 +250,15 @@ async fn a_wrong_switch_request_fails_by_kind_and_changes_nothing() {
     let others = strangers(&world).await;
     let slot = Uuid::new_v4();
     let good = serde_json::to_value(world.switch_request(&slot.to_string())).expect("a request has a JSON form");
-    let cases: [(&str, &str, Value, &str, &str); 7] = [
+    let cases: [(&str, &str, Value, &str, &str); 11] = [
         ("slot id", "target_slot_id", json!("nope"), "InvalidInput", "target_slot_id is not a UUID"),
         ("no sync", "sync_id", json!(""), "InvalidInput", "sync_id is missing"),
         ("expected slot", "expected_active_slot_id", json!("nope"), "InvalidInput", "expected_active_slot_id"),
-        ("unknown key", "force", json!(true), "InvalidInput", "unknown field `force`"),
+        ("unknown key", "forced", json!(true), "InvalidInput", "unknown field `forced`"),
+        ("force alone", "force", json!(true), "InvalidInput", "force needs a reason"),
+        ("time limit", "time_limit_seconds", json!(601), "InvalidInput", "time_limit_seconds must be at most 600"),
+        ("waiting", "job_wait_seconds", json!(7201), "InvalidInput", "job_wait_seconds must be at most 7200"),
+        ("sync and collection", "collection_id", json!(slot), "InvalidInput", "a request about a collection"),
         ("unknown sync", "sync_id", json!(slot), "NotFound", "sync"),
         ("other organisation's sync", "organization_id", json!(others.their_organization), "NotFound", "sync"),
         ("unknown slot", "reason", json!("because"), "NotFound", "is not a destination of sync"),

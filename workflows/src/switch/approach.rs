@@ -51,7 +51,7 @@ pub(super) async fn catch_up_if_possible(
     limit: Duration,
 ) -> Result<(), Stop> {
     set_phase(ctx, "catch-up");
-    let skipped = each(members, async |member| skipped_within(ctx, limit, near(ctx, member)).await).await?;
+    let skipped = skipped_within(ctx, limit, members, async |member| near(ctx, member).await.map(|_| ())).await?;
     for (member, skipped) in members.iter_mut().zip(skipped) {
         member.skipped.extend(skipped);
     }
@@ -68,31 +68,43 @@ async fn near(ctx: &Context, member: &SwitchMember) -> Result<Approached, Stop> 
     })
 }
 
-/// Why `work` was not done within `limit`; nothing when it was. A cancellation is a cancellation.
-pub(super) async fn skipped_within<T>(
+/// Why `work` was not done for each member within `limit`; nothing where it was. Past the limit it is cancelled, and its end is
+/// waited for: nothing of it may be under way when the roles change.
+///
+/// # Errors
+///
+/// A cancellation from outside.
+pub(super) async fn skipped_within<'m, F>(
     ctx: &Context,
     limit: Duration,
-    work: impl Future<Output = Result<T, Stop>>,
-) -> Result<Option<String>, Stop> {
+    members: &'m [SwitchMember],
+    mut work: impl FnMut(&'m SwitchMember) -> F,
+) -> Result<Vec<Option<String>>, Stop>
+where
+    F: Future<Output = Result<(), Stop>> + 'm,
+{
     let outside = gate::token(ctx);
-    let over = outside.child_token();
-    let timer = TimerOptions::builder(limit).cancellation_token(over.clone()).build();
+    let inside = outside.child_token();
+    let before = ctx.state_mut(|state| state.controls_mut().scope.replace(inside.clone()));
+    let timer = TimerOptions::builder(limit).cancellation_token(inside.clone()).build();
     let mut timer = Box::pin(ctx.timer(timer).fuse());
-    let mut work = Box::pin(work.fuse());
-    let done = select! {
-        done = work => Some(done),
-        _ = timer => None,
-    };
-    over.cancel();
-    match done {
-        Some(Ok(_)) => Ok(None),
-        Some(Err(Stop::Failed { kind, message })) => {
-            Ok(Some(format!("last catch-up or verification: {kind}: {message}")))
+    let mut all = Box::pin(each(members, |member| work(member).map(Ok)).fuse());
+    let ended = select! {
+        ended = all => ended,
+        _ = timer => {
+            inside.cancel_with_reason("it took too long");
+            all.await
         }
-        Some(Err(stop)) => Err(stop),
-        None if outside.is_cancelled() => Err(Stop::Cancelled),
-        None => Ok(Some(format!("last catch-up or verification: not done within {} s", limit.as_secs()))),
-    }
+    };
+    inside.cancel();
+    ctx.state_mut(|state| state.controls_mut().scope = before);
+    let skipped = |ended| match ended {
+        Ok(()) => Ok(None),
+        Err(Stop::Failed { kind, message }) => Ok(Some(format!("last catch-up and verification: {kind}: {message}"))),
+        Err(_) if outside.is_cancelled() => Err(Stop::Cancelled),
+        Err(_) => Ok(Some(format!("last catch-up and verification: not done within {} s", limit.as_secs()))),
+    };
+    ended?.into_iter().map(skipped).collect()
 }
 
 /// Waits until nothing is in the way any more, at most as long as is `left`, which is counted down.

@@ -132,19 +132,17 @@ async fn work(
         return Ok(Ended::Busy(raised.in_the_way));
     }
 
-    let is_done = |member: &SwitchMember| raised.switched.iter().any(|it| it.sync_id == slot(member).sync_id);
-    let skipped = each(members, async |member| {
-        if is_done(member) || !member.skipped.is_empty() {
-            Ok(None)
-        } else if request.force {
-            skipped_within(ctx, limits.for_proof(), prove(ctx, member)).await
-        } else {
-            prove(ctx, member).await.map(|()| None)
+    let needs_none = |member: &SwitchMember| {
+        !member.skipped.is_empty() || raised.switched.iter().any(|it| it.sync_id == slot(member).sync_id)
+    };
+    let proof = async |member| if needs_none(member) { Ok(()) } else { prove(ctx, member).await };
+    if request.force {
+        let skipped = skipped_within(ctx, limits.for_proof(), members, proof).await?;
+        for (member, skipped) in members.iter_mut().zip(skipped) {
+            member.skipped.extend(skipped);
         }
-    })
-    .await?;
-    for (member, skipped) in members.iter_mut().zip(skipped) {
-        member.skipped.extend(skipped);
+    } else {
+        each(members, proof).await?;
     }
 
     gate::pass(ctx).await?;

@@ -9,7 +9,7 @@ mod changed_switch;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::{World, WorldOptions, scheduled, until};
+use harness::{World, WorldOptions, ended, progress, scheduled, signal, until};
 use proto::v1::{ForkOptions, ForkRequest};
 use serde_json::Value;
 use sync_multiplexer::temporal;
@@ -21,17 +21,18 @@ use temporalio_sdk::workflow_replayer::{
     WorkflowReplayError, WorkflowReplayFailure, WorkflowReplayer, WorkflowReplayerOptions,
 };
 use workflows::domain::ErrorKind;
+use workflows::follow::FollowWorkflow;
 use workflows::fork::ForkWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
-use workflows::{fork_workflow_id, retire_workflow_id, switch_workflow_id};
+use workflows::{follow_workflow_id, fork_workflow_id, retire_workflow_id, switch_workflow_id};
 
 use crate::closed_ledger::ClosedLedger;
 use crate::write_log::{PATIENCE, WriteLog};
 use changed_switch::ChangedSwitch;
 
 /// The ways a journey ends.
-const HISTORIES: [&str; 10] = [
+const HISTORIES: [&str; 13] = [
     "fork_completed",
     "fork_failed",
     "fork_cancelled",
@@ -42,6 +43,9 @@ const HISTORIES: [&str; 10] = [
     "retire_completed",
     "retire_refused",
     "retire_cancelled_too_late",
+    "follow_completed",
+    "follow_continued_as_new",
+    "follow_cancelled",
 ];
 
 /// 60 entities, 20 in a segment.
@@ -59,6 +63,7 @@ fn recorded(name: &str) -> Vec<u8> {
 fn replayer() -> WorkflowReplayer {
     let options = WorkflowReplayerOptions::new()
         .register_workflow::<ForkWorkflow>()
+        .and_then(|options| options.register_workflow::<FollowWorkflow>())
         .and_then(|options| options.register_workflow::<SwitchWorkflow>())
         .and_then(|options| options.register_workflow::<RetireWorkflow>())
         .expect("workflows with names of their own");
@@ -215,6 +220,49 @@ async fn what_was_just_rolled_back_and_retired_replays() {
     held.rollback().await.expect("the lock can be given back");
     assert!(temporal::wait_retire(&retire).await.expect("the retire completes").cancelled_too_late);
     keep(&world, "retire_cancelled_too_late", &retire_workflow_id(&slot), "").await;
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+/// More rounds than one execution does.
+const ROUNDS: u64 = 22;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_just_followed_replays() {
+    let mut world = World::new().await;
+    let worker = world.worker();
+    let slot = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the fork completes").slot_id;
+    let id = follow_workflow_id(&world.ids.sync_id.to_string());
+    let handle = world.any_workflow(&id);
+    let caught_up = async || {
+        let shown = progress(&handle).await.and_then(|it| it.followed.first().cloned());
+        shown.map_or(0, |it| it.caught_up_at_ms)
+    };
+    for round in 0..ROUNDS {
+        if round % 7 == 3 {
+            world.platform_job(u32::try_from(round).expect("few rounds"), 4).await;
+        }
+        let before = caught_up().await;
+        signal(&handle, "now", vec![]).await;
+        until("a round", PATIENCE, async || caught_up().await > before).await;
+    }
+    let first: String =
+        sqlx::query_scalar("SELECT operation_id::text FROM sync_multiplexer.operation WHERE kind = 'follow'")
+            .fetch_one(world.database.pool())
+            .await
+            .expect("the operation is named after the first execution");
+    keep(&world, "follow_continued_as_new", &id, &first).await;
+    world.retire(&world.retire_request(&slot)).await.expect("a shadow can be retired");
+    signal(&handle, "now", vec![]).await;
+    ended(&handle).await;
+    keep(&world, "follow_completed", &id, "").await;
+
+    world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the fork completes");
+    signal(&handle, "pause", vec![]).await;
+    until("the pause", PATIENCE, async || progress(&handle).await.is_some_and(|it| it.paused)).await;
+    handle.cancel(WorkflowCancelOptions::default()).await.expect("it can be cancelled");
+    ended(&handle).await;
+    keep(&world, "follow_cancelled", &id, "").await;
     assert!(worker.stop(), "the worker ends well");
     world.done().await;
 }

@@ -9,6 +9,7 @@
 //! | `unwind` | every step of a fork fails for good: nothing is left, nothing of others is taken |
 //! | `retire_killed` | a worker is killed in the middle of a retire |
 //! | `continue_as_new` | a fork that is longer than one history |
+//! | `follow_killed` | workers die while they follow and the platform goes on writing: the slot is a clean build |
 //! | `history_replay` | recorded histories replay; a changed workflow does not |
 //!
 //! `write_log` counts what was written how often, `moments` chooses when to strike, `closed_ledger` stops a replay at its
@@ -17,6 +18,7 @@
 mod closed_ledger;
 mod continue_as_new;
 mod destination_writer_killed;
+mod follow_killed;
 mod history_replay;
 mod moments;
 mod postgres_cut;

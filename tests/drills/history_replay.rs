@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::platform_api::{Ending, PlatformServer, PlatformServerOptions};
-use harness::{World, WorldOptions, progress, scheduled, signal, until};
+use harness::{World, WorldOptions, ended, progress, scheduled, signal, until};
 use proto::v1::{ForkCollectionRequest, ForkOptions, ForkRequest, SwitchRequest};
 use serde_json::Value;
 use sync_multiplexer::temporal;
@@ -23,13 +23,15 @@ use temporalio_sdk::workflow_replayer::{
     WorkflowReplayError, WorkflowReplayFailure, WorkflowReplayer, WorkflowReplayerOptions,
 };
 use workflows::domain::ErrorKind;
+use workflows::follow::FollowWorkflow;
 use workflows::fork::ForkWorkflow;
 use workflows::fork_collection::ForkCollectionWorkflow;
 use workflows::resync::ResyncWorkflow;
 use workflows::retire::RetireWorkflow;
 use workflows::switch::SwitchWorkflow;
 use workflows::{
-    fork_collection_workflow_id, fork_workflow_id, resync_workflow_id, retire_workflow_id, switch_workflow_id,
+    follow_workflow_id, fork_collection_workflow_id, fork_workflow_id, resync_workflow_id, retire_workflow_id,
+    switch_workflow_id,
 };
 
 use crate::closed_ledger::ClosedLedger;
@@ -37,7 +39,7 @@ use crate::write_log::{PATIENCE, WriteLog};
 use changed_switch::ChangedSwitch;
 
 /// The ways a journey ends.
-const HISTORIES: [&str; 17] = [
+const HISTORIES: [&str; 20] = [
     "fork_completed",
     "fork_failed",
     "fork_cancelled",
@@ -55,6 +57,9 @@ const HISTORIES: [&str; 17] = [
     "resync_refused",
     "resync_failed",
     "resync_cancelled",
+    "follow_completed",
+    "follow_continued_as_new",
+    "follow_cancelled",
 ];
 
 /// 60 entities, 20 in a segment.
@@ -73,6 +78,7 @@ fn replayer() -> WorkflowReplayer {
     let options = WorkflowReplayerOptions::new()
         .register_workflow::<ForkWorkflow>()
         .and_then(|options| options.register_workflow::<ForkCollectionWorkflow>())
+        .and_then(|options| options.register_workflow::<FollowWorkflow>())
         .and_then(|options| options.register_workflow::<SwitchWorkflow>())
         .and_then(|options| options.register_workflow::<RetireWorkflow>())
         .and_then(|options| options.register_workflow::<ResyncWorkflow>())
@@ -329,6 +335,49 @@ async fn what_was_just_resynced_replays() {
     let cancelled = temporal::watch_resync(&resync, |_| {}).await.expect_err("it was cancelled");
     assert_eq!(cancelled.kind(), Some(ErrorKind::Conflict), "{cancelled}");
     keep(&world, "resync_cancelled", &id, "").await;
+    assert!(worker.stop(), "the worker ends well");
+    world.done().await;
+}
+
+/// More rounds than one execution does.
+const ROUNDS: u64 = 22;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_just_followed_replays() {
+    let mut world = World::new().await;
+    let worker = world.worker();
+    let slot = world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the fork completes").slot_id;
+    let id = follow_workflow_id(&world.ids.sync_id.to_string());
+    let handle = world.any_workflow(&id);
+    let caught_up = async || {
+        let shown = progress(&handle).await.and_then(|it| it.followed.first().cloned());
+        shown.map_or(0, |it| it.caught_up_at_ms)
+    };
+    for round in 0..ROUNDS {
+        if round % 7 == 3 {
+            world.platform_job(u32::try_from(round).expect("few rounds"), 4).await;
+        }
+        let before = caught_up().await;
+        signal(&handle, "now", vec![]).await;
+        until("a round", PATIENCE, async || caught_up().await > before).await;
+    }
+    let first: String =
+        sqlx::query_scalar("SELECT operation_id::text FROM sync_multiplexer.operation WHERE kind = 'follow'")
+            .fetch_one(world.database.pool())
+            .await
+            .expect("the operation is named after the first execution");
+    keep(&world, "follow_continued_as_new", &id, &first).await;
+    world.retire(&world.retire_request(&slot)).await.expect("a shadow can be retired");
+    signal(&handle, "now", vec![]).await;
+    ended(&handle).await;
+    keep(&world, "follow_completed", &id, "").await;
+
+    world.fork(&world.fork_request(world.ids.connection_v0)).await.expect("the fork completes");
+    signal(&handle, "pause", vec![]).await;
+    until("the pause", PATIENCE, async || progress(&handle).await.is_some_and(|it| it.paused)).await;
+    handle.cancel(WorkflowCancelOptions::default()).await.expect("it can be cancelled");
+    ended(&handle).await;
+    keep(&world, "follow_cancelled", &id, "").await;
     assert!(worker.stop(), "the worker ends well");
     world.done().await;
 }

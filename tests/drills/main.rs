@@ -12,6 +12,7 @@
 //! | `fence_holder_killed` | a worker is killed while a switch holds its fence |
 //! | `resync_killed` | a worker is killed while the platform's job runs, or while the platform is being asked for it |
 //! | `continue_as_new` | a fork that is longer than one history |
+//! | `follow_killed` | workers die while they follow and the platform goes on writing: the slot is a clean build |
 //! | `history_replay` | recorded histories replay; a changed workflow does not |
 //!
 //! `write_log` counts what was written how often, `moments` chooses when to strike, `closed_ledger` stops a replay at its
@@ -22,6 +23,7 @@ mod collection_killed;
 mod continue_as_new;
 mod destination_writer_killed;
 mod fence_holder_killed;
+mod follow_killed;
 mod history_replay;
 mod moments;
 mod postgres_cut;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{AnyWorkflow, Ended, World, WorldOptions, ended, json_payload, progress, signal, until_some};
+use harness::{AnyWorkflow, Ended, World, WorldOptions, ended, payload, progress, signal, until_some};
 use proto::v1::{FollowOptions, FollowRequest, FollowedSlot, ForkResult, Progress};
 use sync_multiplexer::temporal;
 use workflows::follow_workflow_id;
@@ -120,10 +120,10 @@ async fn a_large_drop_waits_for_its_confirmation_and_shows_since_when() {
     assert_eq!(listed.map(|it| it.failing_since_ms), Some(failed.failing_since_ms), "it can be seen from outside");
 
     // What cannot be meant does nothing; what is meant does it once.
-    signal(&handle, "confirm_drop", vec![json_payload(br#"{"slot_id":"another","entities":20}"#)]).await;
-    signal(&handle, "confirm_drop", vec![json_payload(b"\"x\"")]).await;
+    signal(&handle, "confirm_drop", vec![payload("json/plain", *br#"{"slot_id":"another","entities":20}"#)]).await;
+    signal(&handle, "confirm_drop", vec![payload("json/plain", *b"\"x\"")]).await;
     let confirmed = format!(r#"{{"slot_id":"{slot}","entities":20}}"#);
-    signal(&handle, "confirm_drop", vec![json_payload(confirmed.as_bytes())]).await;
+    signal(&handle, "confirm_drop", vec![payload("json/plain", confirmed)]).await;
     let well = |it: &Progress| it.phase == "wait" && it.followed.iter().all(|it| it.failing_since_ms == 0);
     at(&handle, "the drop to be carried out", well).await;
     assert_eq!(world.stored_entities(&slot).await.len(), 20);
@@ -133,7 +133,7 @@ async fn a_large_drop_waits_for_its_confirmation_and_shows_since_when() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_verification_finds_is_mended_by_the_next_round() {
-    let mut world = World::with(WorldOptions { entities: 40, ..WorldOptions::default() }).await;
+    let world = World::with(WorldOptions { entities: 40, ..WorldOptions::default() }).await;
     let worker = world.worker();
     let slot = forked(&world).await.slot_id;
     let handle = follow(&world);
@@ -196,7 +196,7 @@ async fn a_pause_holds_between_rounds_and_a_cancellation_leaves_the_slot_ready()
         ..FollowRequest::default()
     };
     temporal::start_follow(&world.client, &world.task_queue, &request(86_401)).await.expect("it starts");
-    assert!(matches!(ended(&handle).await, Ended::Failed(_)), "too long an interval");
+    assert!(matches!(ended(&handle).await, Ended::Failed { .. }), "too long an interval");
     temporal::start_follow(&world.client, &world.task_queue, &request(1)).await.expect("it starts");
     world.put_entity(&world.entity_ids[0].clone(), "seen without being told");
     let seen = |it: &Progress| it.followed.first().and_then(|it| it.lag).is_some_and(|lag| lag.entities > 0);

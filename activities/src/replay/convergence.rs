@@ -36,16 +36,16 @@ const SEED: &str = "SYNCMUX_HISTORY_SEED";
 const LANES: u64 = 4;
 
 /// Entities that there may be: few, so that much happens to each.
-const ENTITIES: u32 = 10;
+pub(super) const ENTITIES: u32 = 10;
 
 /// A raw store that somebody keeps changing.
-struct Store {
+pub(super) struct Store {
     root: TempDir,
     sync_id: Uuid,
 }
 
 impl Store {
-    fn new(sync_id: Uuid) -> Self {
+    pub(super) fn new(sync_id: Uuid) -> Self {
         let root = tempfile::tempdir().unwrap();
         let store = Self { root, sync_id };
         fs::create_dir_all(store.folder().join("entities")).unwrap();
@@ -58,30 +58,30 @@ impl Store {
         self.root.path().join(format!("raw/{}", self.sync_id))
     }
 
-    fn open(&self) -> SyncStore {
+    pub(super) fn open(&self) -> SyncStore {
         let options = ReadOptions { settle_pauses: [Duration::from_micros(10); 3], ..ReadOptions::default() };
         RawStore::open_with(self.root.path().to_str().unwrap(), options).unwrap().sync(self.sync_id)
     }
 
     /// Writes an object in one step, as another file.
-    fn put(&self, key: &str, text: &str) {
+    pub(super) fn put(&self, key: &str, text: &str) {
         let part = self.folder().join("part");
         fs::write(&part, text).unwrap();
         fs::rename(part, self.folder().join("entities").join(key)).unwrap();
     }
 
-    fn remove(&self, key: &str) {
+    pub(super) fn remove(&self, key: &str) {
         let _ = fs::remove_file(self.folder().join("entities").join(key));
     }
 
-    async fn listing(&self) -> Vec<ListedObject> {
+    pub(super) async fn listing(&self) -> Vec<ListedObject> {
         let mut listed: Vec<ListedObject> = self.open().list().try_collect().await.unwrap();
         listed.sort_by(|one, other| one.key.cmp(&other.key));
         listed
     }
 
     /// One thing that a platform, or somebody with a shell, does.
-    fn change(&self, random: &mut Rng) {
+    pub(super) fn change(&self, random: &mut Rng) {
         let number = random.u32(0..ENTITIES);
         let id = if number % 2 == 0 { format!("m{number}") } else { format!("page/{number}") };
         let name = entity_file_name(&id);
@@ -113,7 +113,7 @@ fn copy(number: u32) -> String {
     format!("copy of {number}.json")
 }
 
-fn message(id: &str, random: &mut Rng) -> String {
+pub(super) fn message(id: &str, random: &mut Rng) -> String {
     let words = ["one", "two", "three", "four"];
     let count = [1, 3, 200, 500][random.usize(0..4)];
     let text: Vec<_> = (0..count).map(|_| words[random.usize(0..4)]).collect();
@@ -134,13 +134,13 @@ fn without_text(id: &str, random: &mut Rng) -> String {
 }
 
 /// A slot that follows a store.
-struct Follower<'w> {
-    world: &'w World,
-    slot: OpenSlot,
-    shelf: Arc<Shelf>,
+pub(super) struct Follower<'w> {
+    pub(super) world: &'w World,
+    pub(super) slot: OpenSlot,
+    pub(super) shelf: Arc<Shelf>,
 }
 
-fn open_slot(scope: SlotScope, shelf: &Arc<Shelf>) -> OpenSlot {
+pub(super) fn open_slot(scope: SlotScope, shelf: &Arc<Shelf>) -> OpenSlot {
     let chunker = Chunker::new(ChunkerSettings { max_tokens: 64, overlap_tokens: 0 }).unwrap();
     OpenSlot {
         scope,
@@ -152,7 +152,7 @@ fn open_slot(scope: SlotScope, shelf: &Arc<Shelf>) -> OpenSlot {
 }
 
 impl Follower<'_> {
-    async fn plan(&self, store: &Store, retry_dead_letters: bool) -> PlanSummary {
+    pub(super) async fn plan(&self, store: &Store, retry_dead_letters: bool) -> PlanSummary {
         let options = PlanOptions {
             segment_entities: Some(4),
             max_drop_percent: 100,
@@ -163,7 +163,7 @@ impl Follower<'_> {
         plans::create(self.world.database(), &self.slot.scope, Uuid::now_v7(), listing, &options).await.unwrap()
     }
 
-    async fn changes(&self, plan: &PlanSummary) -> Vec<PlannedChange> {
+    pub(super) async fn changes(&self, plan: &PlanSummary) -> Vec<PlannedChange> {
         let mut changes = Vec::new();
         for segment_no in 0..plan.segments {
             let segment = segments::read(self.world.database(), &self.slot.scope, plan.plan_id, segment_no).await;
@@ -174,7 +174,13 @@ impl Follower<'_> {
 
     /// Works through a plan; `between` happens before every batch. With `crashes`, an attempt may end before its batch is
     /// recorded, and things happen before the next one.
-    async fn work(&self, store: &Store, plan: &PlanSummary, crashes: Option<&mut Rng>, mut between: impl FnMut()) {
+    pub(super) async fn work(
+        &self,
+        store: &Store,
+        plan: &PlanSummary,
+        crashes: Option<&mut Rng>,
+        mut between: impl FnMut(),
+    ) {
         let mut crashes = crashes;
         let (database, scope, plan_id) = (self.world.database(), self.slot.scope, plan.plan_id);
         for segment_no in 0..plan.segments {
@@ -208,8 +214,44 @@ impl Follower<'_> {
         }
     }
 
+    /// Compares the slot with one that is built from nothing.
+    pub(super) async fn assert_is_a_clean_build(&self, store: &Store, seed: u64) {
+        // Of a dead letter the last good version stays; a clean build has none.
+        let broken: BTreeSet<String> = dead_letters::list(self.world.database(), &self.slot.scope, 100)
+            .await
+            .unwrap()
+            .into_iter()
+            .filter(|it| it.letter.entity_id.is_empty())
+            .map(|it| it.letter.object_key)
+            .collect();
+        let good = |content: Vec<StoredEntity>| -> Vec<StoredEntity> {
+            let is_broken = |id: &str| {
+                broken.contains(&entity_file_name(id))
+                    || id
+                        .trim_start_matches("page/")
+                        .trim_start_matches('m')
+                        .parse()
+                        .is_ok_and(|n| broken.contains(&copy(n)))
+            };
+            content.into_iter().filter(|it| !is_broken(&it.entity.0)).collect()
+        };
+        let (found, expected) = (good(self.shelf.content()), good(clean_build(store).await));
+        if found != expected {
+            let ids = |content: &[StoredEntity]| content.iter().map(|it| it.entity.0.clone()).collect::<BTreeSet<_>>();
+            let held = ledger::stream(self.world.database(), &self.slot.scope).await.unwrap();
+            let held: Vec<_> = held.map_ok(|it| (it.object_key, it.entity_id, it.points)).try_collect().await.unwrap();
+            let listed: Vec<_> = store.listing().await.into_iter().map(|it| it.key).collect();
+            panic!(
+                "seed {seed}: the slot is not a clean build: it has {:?} and lacks {:?}, or a text differs;\nthe ledger has \
+                 {held:?};\nthe store has {listed:?}; broken are {broken:?}",
+                &ids(&found) - &ids(&expected),
+                &ids(&expected) - &ids(&found),
+            );
+        }
+    }
+
     /// What a verification compares: the ledger says what is on the shelf.
-    async fn assert_ledger_tells_the_truth(&self, seed: u64) {
+    pub(super) async fn assert_ledger_tells_the_truth(&self, seed: u64) {
         let entries: Vec<_> =
             ledger::stream(self.world.database(), &self.slot.scope).await.unwrap().try_collect().await.unwrap();
         let mut recorded: BTreeMap<String, (u32, ContentDigest)> = BTreeMap::new();
@@ -239,7 +281,8 @@ async fn clean_build(store: &Store) -> Vec<StoredEntity> {
     shelf.content()
 }
 
-async fn history(world: &World, seed: u64) {
+async fn history(world: Arc<World>, seed: u64) {
+    let world = &*world;
     let mut random = Rng::with_seed(seed);
     let store = Store::new(world.sync_id);
     let shelf = Arc::new(Shelf::new("followed"));
@@ -279,43 +322,12 @@ async fn history(world: &World, seed: u64) {
         follower.work(&store, &plan, None, || ()).await;
         before = Some(changes);
     }
-    // Of a dead letter the last good version stays; a clean build has none.
-    let broken: BTreeSet<String> = dead_letters::list(world.database(), &follower.slot.scope, 100)
-        .await
-        .unwrap()
-        .into_iter()
-        .filter(|it| it.letter.entity_id.is_empty())
-        .map(|it| it.letter.object_key)
-        .collect();
-    let good = |content: Vec<StoredEntity>| -> Vec<StoredEntity> {
-        let is_broken = |id: &str| {
-            broken.contains(&entity_file_name(id))
-                || id
-                    .trim_start_matches("page/")
-                    .trim_start_matches('m')
-                    .parse()
-                    .is_ok_and(|n| broken.contains(&copy(n)))
-        };
-        content.into_iter().filter(|it| !is_broken(&it.entity.0)).collect()
-    };
-    let (found, expected) = (good(follower.shelf.content()), good(clean_build(&store).await));
-    if found != expected {
-        let ids = |content: &[StoredEntity]| content.iter().map(|it| it.entity.0.clone()).collect::<BTreeSet<_>>();
-        let held = ledger::stream(world.database(), &follower.slot.scope).await.unwrap();
-        let held: Vec<_> = held.map_ok(|it| (it.object_key, it.entity_id, it.points)).try_collect().await.unwrap();
-        let listed: Vec<_> = store.listing().await.into_iter().map(|it| it.key).collect();
-        panic!(
-            "seed {seed}: the slot is not a clean build: it has {:?} and lacks {:?}, or a text differs;\nthe ledger has \
-             {held:?};\nthe store has {listed:?}; broken are {broken:?}",
-            &ids(&found) - &ids(&expected),
-            &ids(&expected) - &ids(&found),
-        );
-    }
+    follower.assert_is_a_clean_build(&store, seed).await;
     follower.assert_ledger_tells_the_truth(seed).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slot_that_followed_is_a_clean_build() {
+/// Runs histories in lanes, each with a seed of its own, or the one that is to be repeated.
+pub(super) async fn run<H: Future<Output = ()> + Send + 'static>(history: fn(Arc<World>, u64) -> H) {
     let repeated = std::env::var(SEED).ok().map(|seed| seed.parse::<u64>().expect("a seed is a number"));
     let first = repeated.unwrap_or_else(|| fastrand::u64(..u64::MAX - HISTORIES));
     let count = if repeated.is_some() { 1 } else { HISTORIES };
@@ -324,9 +336,9 @@ async fn a_slot_that_followed_is_a_clean_build() {
     let lanes: Vec<_> = (0..LANES)
         .map(|lane| {
             tokio::spawn(async move {
-                let world = World::new().await;
+                let world = Arc::new(World::new().await);
                 for number in (lane..count).step_by(usize::try_from(LANES).unwrap()) {
-                    history(&world, first + number).await;
+                    history(Arc::clone(&world), first + number).await;
                 }
             })
         })
@@ -335,4 +347,9 @@ async fn a_slot_that_followed_is_a_clean_build() {
         lane.await.unwrap();
     }
     println!("{count} histories in {:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_followed_is_a_clean_build() {
+    run(history).await;
 }

@@ -12,6 +12,8 @@ mod convergence;
 mod donors;
 mod entity_text;
 mod hand;
+#[cfg(test)]
+mod live_writes;
 mod preparation;
 mod removal;
 #[cfg(test)]

@@ -79,6 +79,8 @@ pub(super) struct Shelf {
     pub(super) entities: Mutex<BTreeMap<EntityRef, StoredEntity>>,
     /// Which entities each reading asked for.
     pub(super) reads: Mutex<Vec<Vec<EntityRef>>>,
+    /// After how many more entities writing and deleting fail, once.
+    pub(super) breaks_after: Mutex<Option<usize>>,
 }
 
 impl Shelf {
@@ -92,6 +94,7 @@ impl Shelf {
             reading: Reading::Answers,
             entities: Mutex::default(),
             reads: Mutex::default(),
+            breaks_after: Mutex::default(),
         }
     }
 
@@ -106,6 +109,22 @@ impl Shelf {
         let stored =
             StoredEntity { entity: entity.clone(), content_hash: content_hash.to_owned(), chunks: chunks.collect() };
         self.entities.lock().unwrap().insert(entity, stored);
+    }
+
+    /// Counts an entity that is written or deleted.
+    fn touch(&self) -> Result<()> {
+        let mut breaks_after = self.breaks_after.lock().unwrap();
+        match breaks_after.as_mut() {
+            Some(0) => {
+                *breaks_after = None;
+                Err(Error::new(ErrorKind::Unavailable, "the shelf broke"))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Which entities each reading asked for.
@@ -136,6 +155,7 @@ impl Destination for Shelf {
     async fn upsert(&self, documents: &[EntityDocument]) -> Result<UpsertOutcome> {
         let mut accepted = Vec::new();
         for document in documents {
+            self.touch()?;
             let chunks: Vec<_> =
                 document.chunks.iter().map(|chunk| (chunk.text.as_str(), chunk.dense.clone())).collect();
             self.put(&document.entity.0, &document.content_hash, &chunks);
@@ -145,8 +165,12 @@ impl Destination for Shelf {
     }
 
     async fn delete(&self, entities: &[EntityRef]) -> Result<u64> {
-        let mut held = self.entities.lock().unwrap();
-        Ok(entities.iter().filter_map(|entity| held.remove(entity)).map(|it| it.chunks.len() as u64).sum())
+        let mut points = 0;
+        for entity in entities {
+            self.touch()?;
+            points += self.entities.lock().unwrap().remove(entity).map_or(0, |it| it.chunks.len() as u64);
+        }
+        Ok(points)
     }
 
     async fn trim(&self, entity: &EntityRef, keep: u32) -> Result<u64> {

@@ -14,7 +14,8 @@ pub(crate) async fn run(context: &Context, input: VerifyDeltaInput) -> Result<Ve
     let operation_id = ids::operation(input.slot.as_ref())?;
     let plan_id = ids::uuid("plan_id", &input.plan_id)?;
     let slot = OpenSlot::open(context, input.slot.as_ref()).await?;
-    let comparison = Comparison::of_delta(context, &slot, plan_id).await?;
+    let store = context.store.sync(slot.scope.sync_id);
+    let comparison = Comparison::of_delta(&context.database, store, &slot, plan_id).await?;
     if comparison.record(context, &slot.scope, plan_id, operation_id).await? {
         return Ok(comparison.result);
     }

@@ -21,7 +21,7 @@ pub(crate) async fn run(context: &Context, input: VerifySlotInput) -> Result<Ver
     let slot = OpenSlot::open(context, input.slot.as_ref()).await?;
 
     let mut comparison = Comparison::default();
-    comparison.compare_counts(context, &slot).await?;
+    comparison.compare_counts(&context.database, &slot).await?;
     let sample = if input.sample == 0 { DEFAULT_SAMPLE } else { input.sample };
     // The slot's id as a seed: repeating a verification compares the same entities.
     let seed = slot.scope.slot_id.as_u64_pair().0;

@@ -7,8 +7,7 @@ use std::cmp::Ordering;
 use futures::TryStreamExt;
 
 use super::Comparison;
-use crate::context::Context;
-use crate::database::ledger;
+use crate::database::{Database, ledger};
 use crate::error::{Error, ErrorKind, Result};
 use crate::replay::OpenSlot;
 
@@ -22,8 +21,8 @@ pub(super) struct Miscount {
 
 impl Comparison {
     /// Merges the ledger with a scan of the destination.
-    pub(crate) async fn compare_counts(&mut self, context: &Context, slot: &OpenSlot) -> Result<()> {
-        merge(context, slot, |id, want, have| self.count(id, want, have)).await?;
+    pub(crate) async fn compare_counts(&mut self, database: &Database, slot: &OpenSlot) -> Result<()> {
+        merge(database, slot, |id, want, have| self.count(id, want, have)).await?;
         let counted = slot.destination.count().await?;
         if counted != self.result.points_found {
             self.example(format!("{counted} points are counted but {} were scanned", self.result.points_found));
@@ -52,9 +51,9 @@ impl Comparison {
 }
 
 /// The first `most` entities whose points are not those recorded.
-pub(super) async fn miscounts(context: &Context, slot: &OpenSlot, most: usize) -> Result<Vec<Miscount>> {
+pub(super) async fn miscounts(database: &Database, slot: &OpenSlot, most: usize) -> Result<Vec<Miscount>> {
     let mut found = Vec::new();
-    merge(context, slot, |id, want, have| {
+    merge(database, slot, |id, want, have| {
         if want != have && found.len() < most {
             found.push(Miscount { entity_id: id.to_owned(), want, have });
         }
@@ -64,8 +63,8 @@ pub(super) async fn miscounts(context: &Context, slot: &OpenSlot, most: usize) -
 }
 
 /// Tells each entity that either side knows, with its points as recorded and as stored.
-async fn merge(context: &Context, slot: &OpenSlot, mut tell: impl FnMut(&str, u64, u64)) -> Result<()> {
-    let mut recorded = ledger::stream_by_entity(&context.database, &slot.scope).await?;
+async fn merge(database: &Database, slot: &OpenSlot, mut tell: impl FnMut(&str, u64, u64)) -> Result<()> {
+    let mut recorded = ledger::stream_by_entity(database, &slot.scope).await?;
     let mut stored = slot.destination.scan().await?;
     let mut expected = recorded.try_next().await?;
     let mut found = stored.try_next().await?;

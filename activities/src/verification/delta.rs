@@ -13,9 +13,8 @@ use uuid::Uuid;
 use super::content::{Verdict, judge};
 use super::counts::{Miscount, miscounts};
 use super::{BATCH, Comparison};
-use crate::context::Context;
 use crate::database::ledger::{self, LedgerEntry};
-use crate::database::{PlannedChange, doubts, segments};
+use crate::database::{Database, PlannedChange, doubts, segments};
 use crate::destinations::EntityRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::{SyncStore, entity_file_name};
@@ -30,8 +29,13 @@ impl Comparison {
     /// # Errors
     ///
     /// `Conflict` when it is not the slot's plan any more; `Internal` when it is not worked through.
-    pub(crate) async fn of_delta(context: &Context, slot: &OpenSlot, plan_id: Uuid) -> Result<Self> {
-        let totals = segments::totals(&context.database, &slot.scope, plan_id).await?;
+    pub(crate) async fn of_delta(
+        database: &Database,
+        store: SyncStore,
+        slot: &OpenSlot,
+        plan_id: Uuid,
+    ) -> Result<Self> {
+        let totals = segments::totals(database, &slot.scope, plan_id).await?;
         if totals.segments_done != totals.segments {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -41,9 +45,8 @@ impl Comparison {
                 ),
             ));
         }
-        let store = context.store.sync(slot.scope.sync_id);
         let mut delta = Delta {
-            context,
+            database,
             slot,
             carrier: Carrier::new(slot, store.clone()).await?,
             store,
@@ -51,7 +54,7 @@ impl Comparison {
             differing: Vec::new(),
         };
         for segment_no in 0..totals.segments {
-            let segment = segments::read(&context.database, &slot.scope, plan_id, segment_no).await?;
+            let segment = segments::read(database, &slot.scope, plan_id, segment_no).await?;
             for changes in segment.entries.chunks(BATCH) {
                 delta.compare(changes).await?;
             }
@@ -59,14 +62,14 @@ impl Comparison {
         delta.count().await?;
         if !delta.differing.is_empty() {
             let ids: Vec<_> = delta.differing.iter().take(MOST_IN_DOUBT).map(String::as_str).collect();
-            doubts::put(&context.database, &slot.scope, &ids).await?;
+            doubts::put(database, &slot.scope, &ids).await?;
         }
         Ok(delta.comparison)
     }
 }
 
 struct Delta<'a> {
-    context: &'a Context,
+    database: &'a Database,
     slot: &'a OpenSlot,
     carrier: Carrier<'a>,
     store: SyncStore,
@@ -84,7 +87,7 @@ impl Delta<'_> {
                 PlannedChange::Delete { object_key, .. } => object_key.as_str(),
             })
             .collect();
-        let held = ledger::of_objects(&self.context.database, &self.slot.scope, &keys).await?;
+        let held = ledger::of_objects(self.database, &self.slot.scope, &keys).await?;
         self.compare_written(&held).await?;
 
         let still: HashSet<&str> = held.iter().map(|entry| entry.entity_id.as_str()).collect();
@@ -123,7 +126,7 @@ impl Delta<'_> {
             return Ok(());
         }
         self.comparison.result.entities_compared += gone.len() as u64;
-        let others = ledger::with_entities(&self.context.database, &self.slot.scope, &gone, &HashSet::new()).await?;
+        let others = ledger::with_entities(self.database, &self.slot.scope, &gone, &HashSet::new()).await?;
         let carried: HashSet<&str> = others.iter().map(|other| other.entity_id.as_str()).collect();
         let ids: Vec<_> =
             gone.iter().filter(|id| !carried.contains(*id)).map(|id| EntityRef((*id).to_owned())).collect();
@@ -140,14 +143,14 @@ impl Delta<'_> {
     /// Compares the number of all points; where it differs, finds out why.
     async fn count(&mut self) -> Result<()> {
         let result = &mut self.comparison.result;
-        result.points_expected = ledger::totals(&self.context.database, &self.slot.scope).await?.points;
+        result.points_expected = ledger::totals(self.database, &self.slot.scope).await?.points;
         result.points_found = self.slot.destination.count().await?;
         if result.points_expected == result.points_found {
             return Ok(());
         }
         let known: HashSet<String> = self.differing.iter().cloned().collect();
         let mut live = false;
-        for miscount in miscounts(self.context, self.slot, MOST_IN_DOUBT).await? {
+        for miscount in miscounts(self.database, self.slot, MOST_IN_DOUBT).await? {
             if known.contains(&miscount.entity_id) {
                 continue;
             }
@@ -173,7 +176,7 @@ impl Delta<'_> {
     /// Whether the platform wrote the entity since, so that the next plan carries it over.
     async fn is_live_write(&self, miscount: &Miscount) -> Result<bool> {
         let id = HashSet::from([miscount.entity_id.as_str()]);
-        let held = ledger::with_entities(&self.context.database, &self.slot.scope, &id, &HashSet::new()).await?;
+        let held = ledger::with_entities(self.database, &self.slot.scope, &id, &HashSet::new()).await?;
         if held.is_empty() {
             return self.store.holds_entity(&entity_file_name(&miscount.entity_id)).await;
         }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::world::{World, accepted, listing, sized};
 use crate::database::batch_hold::{Attempt, BatchHold};
+use crate::database::follow_state::{self, FollowState};
 use crate::database::operations::{self, NewOperation, OperationKind, Outcome};
 use crate::database::retire::{self, Unmarked};
 use crate::database::roles::FlipCommand;
@@ -62,6 +63,7 @@ async fn a_stranger_finds_nothing() {
         let batch = BatchRecord { next_index: 1, accepted: vec![accepted("a.json", 1)], ..Default::default() };
         let (result, options, nothing) = (json!({}), sized(None), HashSet::new());
         let retire = world.retire(scope);
+        let followed = FollowState::default();
         let attempt = Attempt { scope, plan_id, segment_no: 0, claim: made_by };
         let calls = [
             ("retire::mark", retire::mark(db, &retire).map(kind).boxed()),
@@ -82,6 +84,8 @@ async fn a_stranger_finds_nothing() {
             ("ledger::stream", ledger::stream(db, &scope).map(kind).boxed()),
             ("ledger::with_entities", ledger::with_entities(db, &scope, &nothing, &nothing).map(kind).boxed()),
             ("ledger::stream_by_entity", ledger::stream_by_entity(db, &scope).map(kind).boxed()),
+            ("ledger::of_objects", ledger::of_objects(db, &scope, &["a.json"]).map(kind).boxed()),
+            ("follow_state::record", follow_state::record(db, &scope, made_by, &followed).map(kind).boxed()),
             ("ledger::sample", ledger::sample(db, &scope, 1, 1).map(kind).boxed()),
             ("ledger::totals", ledger::totals(db, &scope).map(kind).boxed()),
             ("donors::of_model", donors::of_model(db, &scope, "model one").map(kind).boxed()),

@@ -328,6 +328,27 @@ async fn force_goes_on_without_the_raw_store_and_says_so_for_good() {
     world.done().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn force_gives_up_what_takes_too_long_and_switches_within_its_limit() {
+    let (world, worker, [_, v1]) = world_to_switch(WorldOptions::default()).await;
+    let held = world.hold_verifications().await;
+    // Two thirds of it are for the proof; a worker hears within 5 s that it is to stop.
+    let forced = SwitchRequest {
+        force: true,
+        time_limit_seconds: 24,
+        reason: "the verification hangs".to_owned(),
+        ..world.switch_request(&v1)
+    };
+    let switched = world.switch(&forced).await.expect("by force");
+    assert_eq!((switched.generation, active(&world).await), (2, v1));
+    let skipped = &switched.syncs[0].skipped;
+    assert_eq!(skipped, &["last catch-up and verification: not done within 16 s"]);
+    held.rollback().await.expect("the lock can be given back");
+    assert_eq!(world.fences().await, 0);
+    drop(worker);
+    world.done().await;
+}
+
 /// When steps of a switch began and ended, by its history: from raising the fence to the flip, and all in all.
 async fn durations(handle: &AnyWorkflow) -> (Duration, Duration) {
     let history = handle.fetch_history(WorkflowFetchHistoryOptions::builder().build());

@@ -562,7 +562,7 @@ async fn a_backlog_that_never_drains_ends_with_a_lag_that_is_told() {
         ..one_pass(&world).options.unwrap_or_default()
     };
     let request = ForkRequest { options: Some(options), ..one_pass(&world) };
-    let handle = start(&world, &request).await;
+    let fork = world.start_fork(&request).await.expect("the fork starts");
     let over = Arc::new(AtomicBool::new(false));
     let (writing, writer) = (Arc::clone(&over), Arc::clone(&world));
     let writes = tokio::spawn(async move {
@@ -577,14 +577,13 @@ async fn a_backlog_that_never_drains_ends_with_a_lag_that_is_told() {
             pace.tick().await;
         }
     });
-    let end = ended(&handle).await;
+    let end = temporal::watch_fork(&fork, |_| {}).await;
     over.store(true, Ordering::Relaxed);
     writes.await.expect("the writer does not panic");
-    let Ended::Completed(result) = end else { panic!("the fork did not complete: {end:?}") };
-    let result: ForkResult = serde_json::from_slice(&result.data).expect("a result is JSON");
+    let result = end.expect("the fork completes although it never catches up");
     let lag = result.lag.expect("the lag is told");
     assert!((1..=3).contains(&result.catch_up_rounds), "{result:?}");
-    assert_eq!((lag.entities, result.state.as_str()), (BUSY as u64, "ready"), "{result:?}");
+    assert!((1..=BUSY as u64).contains(&lag.entities) && result.state == "ready", "{result:?}");
     drop(worker);
     Arc::into_inner(world).expect("nobody else has it").done().await;
 }

@@ -81,18 +81,7 @@ async fn completed(handle: &AnyWorkflow) -> ForkResult {
 }
 
 fn flip_to(world: &World, slot: &str) -> FlipCommand {
-    FlipCommand {
-        organization_id: world.ids.organization_id,
-        sync_id: world.ids.sync_id,
-        target_slot_id: slot.parse().expect("a slot id is a UUID"),
-        expected_active: None,
-        expected_generation: None,
-        operation_id: Uuid::new_v4(),
-        requested_by: "a test".to_owned(),
-        reason: String::new(),
-        reverse_window: Duration::from_secs(3600),
-        rollback: false,
-    }
+    world.flip_command(slot.parse().expect("a slot id is a UUID"), false)
 }
 
 /// Role of every row of the sync, the source's too, and the generation.
@@ -179,7 +168,7 @@ fn name(file: &Path) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_that_fails_half_way_has_switched_nothing() {
     let (world, worker, [v0, v1]) = two_ready().await;
-    roles::flip(&world.database, &flip_to(&world, &v0)).await.expect("the first switch");
+    world.flip(&flip_to(&world, &v0)).await.expect("the first switch");
     let before = roles_and_generation(&world).await;
     for (table, moment) in [
         ("sync_multiplexer.audit", "INSERT"),
@@ -193,12 +182,12 @@ async fn a_switch_that_fails_half_way_has_switched_nothing() {
              CREATE CONSTRAINT TRIGGER scar AFTER {moment} ON {table} FOR EACH ROW EXECUTE FUNCTION public.fail()"
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(world.database.pool()).await.expect("a trigger");
-        roles::flip(&world.database, &flip_to(&world, &v1)).await.expect_err("it fails half-way");
+        world.flip(&flip_to(&world, &v1)).await.expect_err("it fails half-way");
         assert_eq!(roles_and_generation(&world).await, before, "{moment} on {table}");
         let script = format!("DROP TRIGGER scar ON {table}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(world.database.pool()).await.expect("no trigger");
     }
-    roles::flip(&world.database, &flip_to(&world, &v1)).await.expect("now it goes");
+    world.flip(&flip_to(&world, &v1)).await.expect("now it goes");
     drop(worker);
     world.done().await;
 }
@@ -419,7 +408,7 @@ async fn the_row_of_the_source_has_no_role_and_gets_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_no_moment_are_two_slots_active() {
     let (world, worker, [v0, v1]) = two_ready().await;
-    roles::flip(&world.database, &flip_to(&world, &v0)).await.expect("the first switch");
+    world.flip(&flip_to(&world, &v0)).await.expect("the first switch");
     let over = Arc::new(AtomicBool::new(false));
     let (watched, pool, sync_id) = (Arc::clone(&over), world.database.pool().clone(), world.ids.sync_id);
     let watcher = tokio::spawn(async move {
@@ -449,7 +438,7 @@ async fn at_no_moment_are_two_slots_active() {
                 ..flip_to(&world, slot)
             })
             .into();
-        join_all(commands.iter().map(|command| roles::flip(&world.database, command))).await;
+        join_all(commands.iter().map(|command| world.flip(command))).await;
         assert_eq!(roles_and_generation(&world).await.1, generation + 1, "one of them won");
     }
     over.store(true, Ordering::Relaxed);

@@ -135,6 +135,7 @@ mod tests {
         assert!(table.ends_with("| waits for | job 7 of sync 1 (running) |\n"), "{table}");
     }
 
+    #[test]
     fn the_table_says_what_the_platforms_job_does() {
         let job = PlatformJob {
             status: "running".to_owned(),

@@ -6,6 +6,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use activities::database::fence::{self, Hold};
 use harness::platform_api::{Ending, Fault, PlatformServer, PlatformServerOptions, Version};
 use harness::{AnyWorkflow, Ended, Worker, World, ended, payload, progress, scheduled, signal, until};
 use proto::v1::{ResyncOptions, ResyncRequest, ResyncResult};
@@ -200,26 +201,20 @@ async fn what_is_in_the_way_is_told_soon_and_starts_no_job() {
 async fn a_fence_keeps_resyncs_away() {
     let (world, platform, worker) = world_of(Version::Original).await;
     let owner = Uuid::new_v4();
-    for (ends_in, refused) in [("1 hour", true), ("-1 second", false)] {
-        sqlx::query(
-            "INSERT INTO sync_multiplexer.sync_state (sync_id, organization_id, fence_owner, fence_expires_at)
-             VALUES ($1, $2, $3, now() + $4::interval)
-             ON CONFLICT (sync_id) DO UPDATE SET fence_expires_at = excluded.fence_expires_at",
-        )
-        .bind(world.ids.sync_id)
-        .bind(world.ids.organization_id)
-        .bind(owner)
-        .bind(ends_in)
-        .execute(world.database.pool())
-        .await
-        .expect("a fence can be raised");
+    let hold = Hold { sync_id: world.ids.sync_id, organization_id: world.ids.organization_id, operation_id: owner };
+    for (lasts, refused) in [(Duration::from_secs(3600), true), (Duration::ZERO, false)] {
+        assert_eq!(fence::raise(&world.database, &[hold], lasts).await.expect("a fence can be raised"), []);
+        if !refused {
+            // What it left in the platform's table is removed by every worker, sooner or later.
+            fence::sweep(&world.database).await.expect("an expired fence is removed");
+        }
         match world.resync(&world.resync_request()).await {
             Err(failure) if refused => {
                 assert_eq!(failure.kind(), Some(ErrorKind::Conflict));
                 assert!(failure.to_string().contains(&owner.to_string()), "{failure}");
                 assert_eq!(platform.take_asked(), []);
             }
-            outcome => assert!(outcome.is_ok() && !refused, "{ends_in}: {outcome:?}"),
+            outcome => assert!(outcome.is_ok() && !refused, "{lasts:?}: {outcome:?}"),
         }
     }
     drop((worker, platform));

@@ -14,6 +14,8 @@ pub(crate) struct Controls {
     pub(crate) progress: Progress,
     /// Segments worked on at a time.
     pub(crate) lanes: u32,
+    /// Whether an operator said how many that are, in this execution.
+    is_throttled: bool,
     /// When work on the present plan began.
     pub(crate) replay_since_ms: Option<u64>,
     /// Milliseconds spent paused since then, and when the present pause began.
@@ -34,6 +36,7 @@ impl Controls {
         Self {
             progress: Progress { operation: operation.to_owned(), phase: "start".to_owned(), ..Progress::default() },
             lanes,
+            is_throttled: false,
             replay_since_ms: None,
             paused_ms: 0,
             paused_since_ms: None,
@@ -62,8 +65,21 @@ impl Controls {
     /// Takes the lanes that a signal asks for; answers why not.
     pub(crate) fn throttle(&mut self, argument: &RawValue) -> Result<(), String> {
         let throttle = decode::<Throttle>(&argument.payloads).map_err(|error| error.to_string())?;
-        self.lanes = operator::lanes(&throttle)?;
+        self.set_lanes(operator::lanes(&throttle)?);
         Ok(())
+    }
+
+    /// Takes the lanes that an operator asks for.
+    pub(crate) fn set_lanes(&mut self, lanes: u32) {
+        self.lanes = lanes;
+        self.is_throttled = true;
+    }
+
+    /// Takes the lanes of the request, or of the execution before. An operator who spoke before the first task knows better.
+    pub(crate) fn begin_with_lanes(&mut self, lanes: u32) {
+        if !self.is_throttled {
+            self.lanes = lanes;
+        }
     }
 
     /// Starts the clock of a plan.

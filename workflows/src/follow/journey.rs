@@ -117,7 +117,7 @@ async fn begin(ctx: &Context, request: &FollowRequest) -> Result<Carried, Stop> 
         if request.operation_id.is_empty() { ctx.run_id().to_owned() } else { request.operation_id.clone() };
     let lanes = request.options.map_or(0, |options| options.lanes);
     ctx.state_mut(|state| {
-        state.controls.lanes = if lanes == 0 { DEFAULT_LANES } else { lanes };
+        state.controls.begin_with_lanes(if lanes == 0 { DEFAULT_LANES } else { lanes });
         state.controls.progress.operation_id.clone_from(&operation_id);
     });
     gate::pass(ctx).await?;
@@ -140,7 +140,7 @@ async fn begin(ctx: &Context, request: &FollowRequest) -> Result<Carried, Stop> 
 /// Takes up the state of an earlier execution.
 fn resume(ctx: &Context, carried: Carried) -> Carried {
     ctx.state_mut(|state| {
-        state.controls.lanes = carried.lanes;
+        state.controls.begin_with_lanes(carried.lanes);
         // A signal that came with the first task of this execution knows better than what was carried.
         state.controls.paused_since_ms = state.controls.paused_since_ms.or(carried.paused_since_ms);
         let paused = state.controls.is_paused();

@@ -148,7 +148,7 @@ impl FollowWorkflow {
     #[update(name = "throttle")]
     pub fn set_throttle(&mut self, _ctx: &mut SyncWorkflowContext<Self>, throttle: Throttle) -> Throttle {
         if let Ok(lanes) = operator::lanes(&throttle) {
-            self.controls.lanes = lanes;
+            self.controls.set_lanes(lanes);
         }
         Throttle { lanes: self.controls.lanes }
     }

@@ -97,7 +97,7 @@ async fn prepare(
     let operation_id =
         if request.operation_id.is_empty() { ctx.run_id().to_owned() } else { request.operation_id.clone() };
     ctx.state_mut(|state| {
-        state.controls.lanes = if options.lanes == 0 { DEFAULT_LANES } else { options.lanes };
+        state.controls.begin_with_lanes(if options.lanes == 0 { DEFAULT_LANES } else { options.lanes });
         state.controls.progress.operation_id.clone_from(&operation_id);
     });
 
@@ -331,7 +331,7 @@ fn with_leftover(stop: Stop, leftover: Option<Leftover>) -> Stop {
 fn resume(ctx: &Context, carried: &Carried) {
     ctx.state_mut(|state| {
         let controls = &mut state.controls;
-        controls.lanes = carried.lanes;
+        controls.begin_with_lanes(carried.lanes);
         controls.replay_since_ms = Some(carried.replay_since_ms);
         controls.paused_ms = carried.paused_ms;
         // A signal that came with the first task of this execution knows better than what was carried.

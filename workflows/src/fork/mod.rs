@@ -85,7 +85,7 @@ impl ForkWorkflow {
     #[update(name = "throttle")]
     pub fn set_throttle(&mut self, _ctx: &mut SyncWorkflowContext<Self>, throttle: Throttle) -> Throttle {
         if let Ok(lanes) = operator::lanes(&throttle) {
-            self.controls.lanes = lanes;
+            self.controls.set_lanes(lanes);
         }
         Throttle { lanes: self.controls.lanes }
     }

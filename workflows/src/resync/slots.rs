@@ -14,6 +14,7 @@ use crate::catch_up::{self, CatchUp, Outcome, Settings};
 use crate::controls::set_phase;
 use crate::domain::ErrorKind;
 use crate::gate;
+use crate::step::Patience;
 use crate::stop::Stop;
 
 type Context = WorkflowContext<ResyncWorkflow>;
@@ -28,7 +29,7 @@ pub(super) fn settings(options: &ResyncOptions) -> Result<Settings, Stop> {
         confirm_drop: options.confirm_drop,
         ..ForkOptions::default()
     };
-    Ok(Settings { follow: true, ..Settings::of(&options)? })
+    Ok(Settings { follow: true, patience: Patience::Short, ..Settings::of(&options)? })
 }
 
 /// Works until every slot has caught up or has a problem on record.

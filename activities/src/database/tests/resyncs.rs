@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::world::World;
+use crate::database::fence::{self, Hold};
 use crate::database::operations::{self, NewOperation, OperationKind};
 use crate::database::platform;
 use crate::database::resyncs::{self, Posting, ResyncScope};
@@ -43,20 +46,9 @@ async fn job(world: &World, status: &str, scheduled: bool) -> Uuid {
     .unwrap()
 }
 
-async fn fence(world: &World, owner: Uuid, ends_in: &str) {
-    sqlx::query(
-        "INSERT INTO sync_multiplexer.sync_state (sync_id, organization_id, fence_owner, fence_expires_at)
-         VALUES ($1, $2, $3, now() + $4::interval)
-         ON CONFLICT (sync_id) DO UPDATE
-         SET fence_owner = excluded.fence_owner, fence_expires_at = excluded.fence_expires_at",
-    )
-    .bind(world.sync_id)
-    .bind(world.organization_id)
-    .bind(owner)
-    .bind(ends_in)
-    .execute(world.pool())
-    .await
-    .unwrap();
+async fn fence(world: &World, operation_id: Uuid, lasts: Duration) {
+    let hold = Hold { sync_id: world.sync_id, organization_id: world.organization_id, operation_id };
+    assert_eq!(fence::raise(world.database(), &[hold], lasts).await.unwrap(), []);
 }
 
 async fn appeared(world: &World, scope: &ResyncScope) -> Vec<Uuid> {
@@ -122,11 +114,13 @@ async fn the_platform_is_not_asked_while_a_job_is_active_or_a_fence_stands() {
         sqlx::query("UPDATE public.sync_job SET status = 'completed'").execute(world.pool()).await.unwrap();
     }
     let owner = Uuid::now_v7();
-    fence(&world, owner, "1 hour").await;
+    fence(&world, owner, Duration::from_secs(3600)).await;
     let refused = resyncs::mark_posted(world.database(), &scope).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert!(refused.message().contains(&owner.to_string()), "{refused}");
-    fence(&world, owner, "-1 second").await;
+    fence(&world, owner, Duration::ZERO).await;
+    // What it left in the platform's table is removed by every worker.
+    assert_eq!(fence::sweep(world.database()).await.unwrap(), 1);
     assert_eq!(resyncs::mark_posted(world.database(), &scope).await.unwrap(), Posting::Go);
 
     resyncs::take_back(world.database(), &scope).await.unwrap();

@@ -130,7 +130,7 @@ async fn the_same_operation_twice_is_one_operation() {
     world.put_entity("later", "written after the operation ended");
     let second = world.fork(&request).await.expect("repeating a finished fork answers");
     assert_eq!(second, first);
-    let recorded: Vec<String> = sqlx::query_scalar("SELECT state FROM sync_multiplexer.operation")
+    let recorded: Vec<String> = sqlx::query_scalar("SELECT state FROM sync_multiplexer.operation WHERE kind = 'fork'")
         .fetch_all(world.database.pool())
         .await
         .expect("the operations can be read");

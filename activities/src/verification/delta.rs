@@ -181,6 +181,6 @@ impl Delta<'_> {
             return self.store.holds_entity(&entity_file_name(&miscount.entity_id)).await;
         }
         let verdicts = judge(self.slot, &self.carrier, &held).await?;
-        Ok(verdicts.into_iter().all(|verdict| verdict != Verdict::Same && !matches!(verdict, Verdict::Differs(_))))
+        Ok(verdicts.into_iter().all(|verdict| verdict == Verdict::Changed))
     }
 }

@@ -7,12 +7,11 @@ use sync_multiplexer::temporal;
 use uuid::Uuid;
 use workflows::domain::ErrorKind;
 
-/// A world with three syncs in its collection.
+/// A world with three syncs in its collection, oldest first.
 async fn three_syncs() -> (World, harness::Worker, Vec<Uuid>) {
     let world = World::new().await;
     let worker = world.worker();
-    let mut syncs = vec![world.ids.sync_id, world.add_sync(20).await, world.add_sync(20).await];
-    syncs.sort_unstable();
+    let syncs = vec![world.ids.sync_id, world.add_sync(20).await, world.add_sync(20).await];
     (world, worker, syncs)
 }
 

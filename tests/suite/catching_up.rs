@@ -200,7 +200,7 @@ async fn what_the_platform_still_knows_is_kept_and_named() {
     let written = world.stored_entities(&paused.slot_id).await;
     let (lost, deleted) = (written[0].clone(), written[1].clone());
     fs::remove_file(world.entity_file(&lost)).expect("an entity can be removed");
-    world.delete(&[deleted.clone()]).await;
+    world.delete(std::slice::from_ref(&deleted)).await;
     signal(&handle, "resume", vec![]).await;
 
     let result = completed(&handle).await;

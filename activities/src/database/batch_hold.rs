@@ -113,7 +113,7 @@ impl BatchHold {
     /// Records the batch and gives the right back, in one.
     ///
     /// # Errors
-    /// Those of [`segments::checkpoint`]; nothing was recorded then.
+    /// Those of `segments::checkpoint`; nothing was recorded then.
     pub async fn record(mut self, from_index: u32, batch: &BatchRecord) -> Result<()> {
         let Attempt { scope, plan_id, segment_no, claim } = self.attempt;
         segments::write_down(&mut self.transaction, &scope, plan_id, segment_no, Some(claim), from_index, batch)

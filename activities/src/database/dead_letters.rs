@@ -1,6 +1,6 @@
 //! Entities that could not be carried over, each with the reason.
 //!
-//! Written by [`super::segments::checkpoint`]; a letter goes when its object is accepted or deleted later, or is not listed any
+//! Written by `super::segments::checkpoint`; a letter goes when its object is accepted or deleted later, or is not listed any
 //! more.
 
 use chrono::{DateTime, Utc};

@@ -1,7 +1,7 @@
 //! Entities of which it is not known what a slot holds.
 //!
 //! What an attempt announced and did not record is known to its segment, until the plan is replaced or removed. Then it is
-//! [moved](move_from_plan) here, and the next plan [takes](take) it. What a verification found to differ is [put](put) here
+//! moved here, and the next plan takes it. What a verification found to differ is [put] here
 //! as well. So whatever a slot may hold and the ledger does not say is either in the hand of a segment or in doubt.
 
 use std::collections::BTreeSet;

@@ -318,14 +318,23 @@ pub(crate) fn being_retired(slot_id: Uuid, operation_id: Uuid) -> Error {
     )
 }
 
+#[derive(sqlx::FromRow)]
+struct TargetRow {
+    role: Option<Role>,
+    connection_id: Uuid,
+    built: bool,
+    kept_until: Option<DateTime<Utc>>,
+    is_open: Option<bool>,
+}
+
 /// Reads all that the rules ask for.
 async fn standing(connection: &mut PgConnection, command: &RetireCommand) -> Result<Standing> {
     const DOING: &str = "reading the slot to retire";
     let scope = &command.scope;
-    let target: Option<(Option<Role>, Uuid, bool, Option<DateTime<Utc>>, Option<bool>)> = sqlx::query_as(
+    let target: Option<TargetRow> = sqlx::query_as(
         // Of one whose adoption did not end it is not known what is the platform's.
         "SELECT joined.role, joined.connection_id,
-                slot.slot_id IS NOT NULL AND (NOT slot.adopted OR slot.state = 'ready'),
+                slot.slot_id IS NOT NULL AND (NOT slot.adopted OR slot.state = 'ready') AS built,
                 kept.kept_until, kept.is_open
          FROM public.sync_connection AS joined
          JOIN public.connection ON connection.id = joined.connection_id
@@ -341,11 +350,11 @@ async fn standing(connection: &mut PgConnection, command: &RetireCommand) -> Res
     .fetch_optional(&mut *connection)
     .await
     .during(DOING)?;
-    let target = target.map(|(role, connection_id, built, kept_until, is_open)| Target {
-        role,
-        connection_id,
-        built,
-        window: ReverseWindow::from_columns(kept_until, is_open),
+    let target = target.map(|row| Target {
+        role: row.role,
+        connection_id: row.connection_id,
+        built: row.built,
+        window: ReverseWindow::from_columns(row.kept_until, row.is_open),
     });
     let removed = sqlx::query_as(
         "SELECT * FROM sync_multiplexer.retirement

@@ -2,8 +2,8 @@
 //!
 //! All or nothing, of one sync or of many, in one transaction under the locks of the syncs; idempotent by operation id. It is
 //! refused unless the target is a ready shadow, or a deprecated slot inside its reverse window; unless the operation holds
-//! the [fence](super::fence) and nothing broke through it; and unless a plan of this very operation has made the slot equal
-//! to the raw store and was verified ([`super::switch_proof`]). It leaves exactly one active slot, one more generation, one
+//! the [fence] and nothing broke through it; and unless a plan of this very operation has made the slot equal
+//! to the raw store and was verified (`super::switch_proof`). It leaves exactly one active slot, one more generation, one
 //! row in `audit`, a reverse window for the slot that was left, and a notification on the channel [`CHANNEL`] for whoever
 //! listens.
 

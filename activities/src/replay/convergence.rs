@@ -83,7 +83,7 @@ impl Store {
     /// One thing that a platform, or somebody with a shell, does.
     pub(super) fn change(&self, random: &mut Rng) {
         let number = random.u32(0..ENTITIES);
-        let id = if number % 2 == 0 { format!("m{number}") } else { format!("page/{number}") };
+        let id = if number.is_multiple_of(2) { format!("m{number}") } else { format!("page/{number}") };
         let name = entity_file_name(&id);
         let copy = copy(number);
         match random.u8(0..16) {

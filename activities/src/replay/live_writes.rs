@@ -60,7 +60,7 @@ struct Scene<'w, 's> {
 }
 
 fn id(number: usize) -> String {
-    if number % 2 == 0 { format!("m{number}") } else { format!("page/{number}") }
+    if number.is_multiple_of(2) { format!("m{number}") } else { format!("page/{number}") }
 }
 
 impl Scene<'_, '_> {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `journey` is that line, `round` what is done for one slot, `carried` what survives a continue-as-new. A fork starts it when
-//! its slot is ready, and a switch for the slot it leaves ([`keep`]); it ends by itself.
+//! its slot is ready, and a switch for the slot it leaves (`keep`); it ends by itself.
 //!
 //! What fails in one slot does not stop the others: it is shown, with since when, and tried again in the next round. A slot
 //! whose plan was replaced by somebody else's, or that may not be planned for now, is somebody else's for the moment: that is

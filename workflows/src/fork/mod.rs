@@ -7,7 +7,7 @@
 //!       -> finish_destination -> verify_slot -> mark_ready
 //! ```
 //!
-//! `journey` is that line; plans and rounds are in [`crate::catch_up`], the window in [`crate::replay`]; `carried` is what
+//! `journey` is that line; plans and rounds are in `catch_up`, the window in `replay`; `carried` is what
 //! survives a continue-as-new. A workflow that is reset, terminated or started again loses nothing: what a slot holds is
 //! recorded in Postgres, and planning skips it.
 

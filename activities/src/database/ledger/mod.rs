@@ -1,10 +1,10 @@
 //! What a slot is known to hold: per object of the raw store the version that was replayed, and the points it became.
 //!
-//! Entries live in pages, one per range of object keys ([`page`] is how a page is laid out, [`pages`] how pages are kept in
-//! size). They are changed by [`apply`] only, in the transaction that moves the cursor, and read in key order, by entity, or
-//! as a sample ([`read`]).
+//! Entries live in pages, one per range of object keys (`page` is how a page is laid out, `pages` how pages are kept in
+//! size). They are changed by `apply` only, in the transaction that moves the cursor, and read in key order, by entity, or
+//! as a sample (`read`).
 //!
-//! Exact are the object key, the entity id and the number of points. Token and content hash are [digests](digest), made to
+//! Exact are the object key, the entity id and the number of points. Token and content hash are digests, made to
 //! be compared with digests.
 
 mod apply;

@@ -277,9 +277,10 @@ mod tests {
     /// Names as ten sources write them; the demo's generated store is made after the platform's own.
     #[test]
     fn an_entry_costs_a_few_dozen_bytes() {
+        type Naming = Box<dyn FnMut(u64, &mut dyn FnMut(usize) -> String) -> String>;
         let mut random = fastrand::Rng::with_seed(7);
         let mut hex = |digits: usize| (0..digits).map(|_| format!("{:x}", random.u8(0..16))).collect::<String>();
-        let kinds: [(&str, Box<dyn FnMut(u64, &mut dyn FnMut(usize) -> String) -> String>); 5] = [
+        let kinds: [(&str, Naming); 5] = [
             ("uuid", Box::new(|_, hex| format!("{}-{}-4{}-a{}-{}", hex(8), hex(4), hex(3), hex(3), hex(12)))),
             ("slack message", Box::new(|n, _| format!("C04{}QX-17{:08}.{:06}", n % 40, n * 977, n * 31 % 1_000_000))),
             ("gmail", Box::new(|_, hex| format!("msg_18{}", hex(14)))),

@@ -1,8 +1,8 @@
 //! Freezing what is to be done: the difference between a listing of the raw store and what the slot holds.
 //!
 //! A plan is made in one transaction or not at all, from a complete listing, whatever the size of the store: the listing is
-//! staged in a temporary table, read in key order beside the ledger ([`difference`]), checked ([`guard`]), and cut into
-//! segments one at a time ([`freeze`]). A slot has one plan; a new one replaces it, when no batch of the old one is being written
+//! staged in a temporary table, read in key order beside the ledger (`difference`), checked (`guard`), and cut into
+//! segments one at a time (`freeze`). A slot has one plan; a new one replaces it, when no batch of the old one is being written
 //! ([`super::batch_hold`]), and takes over what it left [in doubt](super::doubts). [`super::segments`] works through it.
 
 mod difference;

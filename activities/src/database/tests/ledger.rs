@@ -26,8 +26,9 @@ fn entry(object_key: String, entity_id: String, points: u32) -> LedgerEntry {
 /// An entity of a store of `space` entities. One in fifty is in an object of another name.
 fn pick(random: &mut Rng, space: u32) -> LedgerEntry {
     let number = random.u32(0..space);
-    let entity_id = if number % 3 == 0 { format!("page/{number:06}") } else { format!("m-{number:06}") };
-    let object_key = if number % 50 == 0 { format!("copy of {number}.json") } else { entity_file_name(&entity_id) };
+    let entity_id = if number.is_multiple_of(3) { format!("page/{number:06}") } else { format!("m-{number:06}") };
+    let object_key =
+        if number.is_multiple_of(50) { format!("copy of {number}.json") } else { entity_file_name(&entity_id) };
     entry(object_key, entity_id, random.u32(0..4))
 }
 

@@ -91,6 +91,15 @@ impl Vespa {
     /// stays, because half of it would be found and there is no way back to what it was; of one that it refused in whole,
     /// everything does.
     async fn remove_leftovers(&self, mut located: BTreeSet<Located>, writing: &[Writing]) -> Result<()> {
+        // What was written of these may not have been there yet when it was looked.
+        let halves: Vec<EntityRef> = writing
+            .iter()
+            .filter(|entity| entity.refused.is_some() && entity.stored > 0)
+            .map(|entity| entity.entity.clone())
+            .collect();
+        if !halves.is_empty() {
+            located.extend(self.locate(&halves).await?);
+        }
         let touched = || writing.iter().filter(|entity| entity.refused.is_none() || entity.stored > 0);
         let kept: HashSet<&DocumentId> =
             touched().filter(|entity| entity.refused.is_none()).flat_map(|entity| &entity.documents).collect();

@@ -22,11 +22,13 @@ build: ## compile the program
 demo: prepare build ## fork and switch a generated store on real servers (KEEP=1 leaves them running)
 	@$(SYNCMUX) demo $(if $(KEEP),--keep) $(if $(DESTINATION),--destination $(DESTINATION))
 
+# Most of a test is waiting for Temporal, so more of them run at a time than there are cores.
 test: peers ## the whole suite, on servers of its own
 	@cargo build --workspace --all-targets
 	@$(SYNCMUX) stack discard --test
 	@trap '$(SYNCMUX) stack down --test' EXIT; trap 'exit 130' INT TERM; \
-	exports=$$($(SYNCMUX) stack env --test) && eval "$$exports" && cargo test --workspace --no-fail-fast
+	exports=$$($(SYNCMUX) stack env --test) && eval "$$exports" && \
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((3 * $$(nproc)))} cargo test --workspace --no-fail-fast
 
 bench: prepare ## replay 200,000 small entities (or ENTITIES=n): speed and memory, optimised build
 	@cargo build --release --workspace --lib --bins

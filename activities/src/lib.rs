@@ -11,6 +11,7 @@
 //! | [`destinations`] | vector databases |
 //! | [`inspection`] | what a replay would make of an entity, for people to look at |
 //! | [`platform_api`] | the platform's HTTP API: starting, watching and cancelling its jobs |
+//! | [`api_keys`] | whose a key of the platform is, for callers of our own HTTP API |
 //! | [`connections`], [`credentials`], [`profile`] | how to get into a destination, and how a slot is built |
 //!
 //! Failures are classified where they happen, into [`error::Error`]; `activity_error` tells Temporal.
@@ -19,6 +20,7 @@
 mod active_search;
 mod activities;
 mod activity_error;
+pub mod api_keys;
 pub mod chunking;
 pub mod connections;
 pub mod content;

@@ -18,6 +18,7 @@
 
 pub mod active_destination;
 pub mod adoption;
+pub mod api_keys;
 pub mod batch_hold;
 mod binary_copy;
 pub mod classify;
@@ -29,6 +30,7 @@ pub mod donors;
 pub mod doubts;
 pub mod fence;
 pub mod follow_state;
+pub mod idempotency;
 pub(crate) mod idle_connection;
 pub mod ledger;
 mod migrate;

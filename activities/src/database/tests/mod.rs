@@ -9,6 +9,7 @@ mod dead_letters;
 mod donors;
 mod exclusivity;
 mod fence;
+mod idempotency;
 mod ledger;
 mod migrations;
 mod operations;

@@ -32,6 +32,7 @@ pub mod follow_state;
 pub(crate) mod idle_connection;
 pub mod ledger;
 mod migrate;
+pub mod operation_list;
 pub mod operations;
 pub mod plans;
 pub mod platform;

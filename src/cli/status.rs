@@ -1,6 +1,7 @@
 //! `syncmux status`
 
 use activities::database::Database;
+use activities::database::operation_list::{self, Filter};
 use activities::database::operations::{self, Operation};
 use clap::Args;
 use serde_json::json;
@@ -41,7 +42,10 @@ impl Status {
         let database = Database::connect(&self.database.database_url, 2).await?;
         let listed = match &self.operation {
             Some(id) => vec![operations::get(&database, organization, parse_uuid("--operation", id)?).await?],
-            None => operations::list(&database, organization, sync, self.limit).await?,
+            None => {
+                let filter = Filter { sync_id: sync, ..Filter::default() };
+                operation_list::page(&database, organization, &filter, None, self.limit).await?.operations
+            }
         };
         if self.json {
             return print_json(&listed.iter().map(as_json).collect::<Vec<_>>());

@@ -34,6 +34,7 @@ pub mod idempotency;
 pub(crate) mod idle_connection;
 pub mod ledger;
 mod migrate;
+pub mod operation_list;
 pub mod operations;
 pub mod plans;
 pub mod platform;

@@ -52,6 +52,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// `InvalidInput` for a configuration that does not read, `Unavailable` when the server does not answer.
 pub async fn connect(args: &TemporalArgs) -> Result<Client, Failure> {
+    // A completion that is not delivered is work done twice, so keep trying through a restart of the server.
+    connect_for(args, Duration::from_secs(60)).await
+}
+
+/// [`connect`], with a client that tries a call for as long as `patience` when the server is away.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub async fn connect_for(args: &TemporalArgs, patience: Duration) -> Result<Client, Failure> {
     let load =
         LoadClientConfigProfileOptions::builder().maybe_config_file_profile(args.temporal_profile.clone()).build();
     let (mut connection, client) = ClientOptions::load_from_config(load).map_err(|error| {
@@ -64,9 +74,7 @@ pub async fn connect(args: &TemporalArgs) -> Result<Client, Failure> {
     }
     connection.identity = format!("syncmux@{}", std::process::id());
     connection.connect_timeout = Some(Duration::from_secs(5));
-    // A completion that is not delivered is work done twice, so keep trying through a restart of the server.
-    connection.retry_options =
-        RetryOptions::builder().max_elapsed_time(Some(Duration::from_secs(60))).max_retries(100).build();
+    connection.retry_options = RetryOptions::builder().max_elapsed_time(Some(patience)).max_retries(100).build();
     let address = connection.target.to_string();
     Client::connect(connection, client).await.map_err(|error| {
         tracing::debug!(?error, "no connection to Temporal");

@@ -118,12 +118,7 @@ async fn of_key(api: &Api, key: &str, named: Option<Uuid>) -> Result<(Caller, bo
     Ok((caller, owner.is_enabled))
 }
 
-async fn backend(
-    api: &Api,
-    token: &str,
-    named: Option<Uuid>,
-    headers: &HeaderMap,
-) -> Result<(Caller, bool), Problem> {
+async fn backend(api: &Api, token: &str, named: Option<Uuid>, headers: &HeaderMap) -> Result<(Caller, bool), Problem> {
     let is_right = api.internal_token.as_ref().is_some_and(|right| {
         // Digests have one length, so that the comparison tells nothing about the token's either.
         Sha256::digest(right.expose_secret()).ct_eq(&Sha256::digest(token)).into()

@@ -63,7 +63,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             match serde_json::from_slice(&bytes) {
                 Ok(Value::Object(object)) => object,
                 Ok(_) => return Err(Problem::field("", "the body is no JSON object")),
-                Err(error) => return Err(Problem::new(ErrorKind::InvalidInput, format!("the body is no JSON: {error}"))),
+                Err(error) => {
+                    return Err(Problem::new(ErrorKind::InvalidInput, format!("the body is no JSON: {error}")));
+                }
             }
         };
         fields::read(object).map(Self).map_err(|error| Problem::field(error.field, error.detail))

@@ -38,7 +38,9 @@ pub(super) async fn once(State(api): State<Arc<Api>>, caller: Caller, request: R
     }
     match key(request.headers()) {
         Ok(None) => next.run(request).await,
-        Ok(Some(key)) => keyed(&api, &caller, key, request, next).await.unwrap_or_else(|problem| problem.into_response()),
+        Ok(Some(key)) => {
+            keyed(&api, &caller, key, request, next).await.unwrap_or_else(|problem| problem.into_response())
+        }
         Err(problem) => problem.into_response(),
     }
 }

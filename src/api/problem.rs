@@ -84,7 +84,8 @@ impl Problem {
     /// One field that is wrong: 422.
     pub(super) fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         let error = FieldError { field: field.into(), detail: detail.into() };
-        let said = if error.field.is_empty() { error.detail.clone() } else { format!("{}: {}", error.field, error.detail) };
+        let said =
+            if error.field.is_empty() { error.detail.clone() } else { format!("{}: {}", error.field, error.detail) };
         Self { errors: vec![error], ..Self::unprocessable(said) }
     }
 

@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use proto::v1::{ForkCollectionRequest, ForkOptions, ForkRequest, ForkResult, Profile};
-use workflows::domain::ErrorKind;
+use proto::v1::{ForkCollectionRequest, ForkOptions, ForkRequest, ForkResult};
 use workflows::fork_workflow_id;
 
 use super::fork_collection;
 use super::progress_bar::ForkBar;
 use crate::config::{TemporalArgs, TenantArgs};
 use crate::output::{Failure, print_json};
-use crate::temporal;
+use crate::{profile_file, temporal};
 
 /// Add a shadow destination to a sync and fill it from the raw store.
 ///
@@ -88,7 +87,7 @@ pub(super) struct Fork {
 
 impl Fork {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let (profile, options) = (Some(read_profile(&self.profile)?), Some(self.options()));
+        let (profile, options) = (Some(profile_file::read(&self.profile)?), Some(self.options()));
         if let Some(collection_id) = self.collection {
             let request = ForkCollectionRequest {
                 organization_id: self.tenant.organization,
@@ -176,17 +175,6 @@ pub(crate) fn print_result(result: &ForkResult) {
             verification.entities_compared, verification.points_found, verification.sampled
         );
     }
-}
-
-fn read_profile(path: &PathBuf) -> Result<Profile, Failure> {
-    let wrong = |reason: String| Failure::new(ErrorKind::InvalidInput, format!("{}: {reason}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let value = if path.extension().is_some_and(|it| it == "toml") {
-        toml::from_str::<serde_json::Value>(&text).map_err(|error| wrong(error.to_string()))?
-    } else {
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?
-    };
-    serde_json::from_value(value).map_err(|error| wrong(error.to_string()))
 }
 
 /// Who asks, for the audit trail.

@@ -1,5 +1,6 @@
 //! The command line. One subcommand per file; each says in its help what it needs and what it changes.
 
+mod api;
 mod arf;
 mod demo;
 mod doctor;
@@ -58,6 +59,7 @@ pub struct Cli {
 enum Command {
     Demo(demo::Demo),
     Worker(worker::Worker),
+    Api(api::Api),
     Migrate(migrate::Migrate),
     Setup(setup::Setup),
     Fork(fork::Fork),
@@ -89,6 +91,7 @@ impl Cli {
             match self.command {
                 Command::Demo(command) => command.run().await,
                 Command::Worker(command) => command.run().await,
+                Command::Api(command) => command.run().await,
                 Command::Migrate(command) => command.run().await,
                 Command::Setup(command) => command.run().await,
                 Command::Fork(command) => command.run().await,

@@ -67,9 +67,7 @@ async fn who_dies_is_taken_over_from_and_what_expired_is_forgotten() {
     let past = "UPDATE sync_multiplexer.idempotency_key SET expires_at = now() - interval '1 second'";
     sqlx::query(past).execute(world.pool()).await.unwrap();
     yours(claim(db, &request(&world, "k", 2)).await.unwrap());
-    let left: Vec<String> = sqlx::query_scalar("SELECT key FROM sync_multiplexer.idempotency_key")
-        .fetch_all(world.pool())
-        .await
-        .unwrap();
+    let left: Vec<String> =
+        sqlx::query_scalar("SELECT key FROM sync_multiplexer.idempotency_key").fetch_all(world.pool()).await.unwrap();
     assert_eq!(left, ["k"]);
 }

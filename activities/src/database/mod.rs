@@ -14,7 +14,8 @@
 //! SQL is static text with every table under its schema. Errors are classified in [`classify()`](classify::classify), once.
 //!
 //! Start at [`Database`], then [`slots`], [`shadow`] and [`adoption`] (a slot's life), [`plans`] and [`segments`] (a replay),
-//! [`fence`] and [`roles`] (the flip), [`retire`] (a slot's end), [`resyncs`] (a job of the platform).
+//! [`fence`] and [`roles`] (the flip), [`retire`] (a slot's end), [`resyncs`] (a job of the platform),
+//! [`throttle`] and [`throttle_turn`] (how fast).
 
 pub mod active_destination;
 pub mod adoption;
@@ -52,6 +53,9 @@ mod switch_rules;
 pub mod sync_jobs;
 mod sync_lock;
 mod text_enum;
+pub mod throttle;
+pub mod throttle_turn;
+pub mod throttled;
 pub mod verifications;
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod adoption;
 pub mod batch_hold;
 mod binary_copy;
 pub mod classify;
+pub mod clock;
 pub mod collection;
 mod completeness;
 mod connect;

@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod operations;
 pub mod output;
 pub mod stack;
 pub mod telemetry;

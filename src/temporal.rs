@@ -414,7 +414,7 @@ pub async fn register_search_attributes(client: &Client) -> Result<Vec<&'static 
 }
 
 /// The input of a workflow as `json/plain`, which every SDK and the CLI can read.
-fn argument(request: &impl serde::Serialize) -> Result<RawValue, Failure> {
+pub(crate) fn argument(request: &impl serde::Serialize) -> Result<RawValue, Failure> {
     let payload = Payload {
         metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
         data: serde_json::to_vec(request)?,
@@ -435,7 +435,7 @@ fn start_failure(error: WorkflowStartError, id: &str) -> Failure {
     }
 }
 
-fn result_failure(error: WorkflowGetResultError) -> Failure {
+pub(crate) fn result_failure(error: WorkflowGetResultError) -> Failure {
     match error {
         WorkflowGetResultError::Failed(cause) => match *cause {
             IncomingError::Application(failure) => {
@@ -452,7 +452,7 @@ fn result_failure(error: WorkflowGetResultError) -> Failure {
     }
 }
 
-fn server_failure(status: &temporalio_client::tonic::Status) -> Failure {
+pub(crate) fn server_failure(status: &temporalio_client::tonic::Status) -> Failure {
     Failure::new(ErrorKind::Unavailable, format!("Temporal answered {}: {}", status.code(), status.message()))
 }
 

@@ -138,12 +138,14 @@ async fn set(
     const DOING: &str = "changing limits";
     let organization_id = whose.map(|(organization_id, _)| organization_id);
     sqlx::query(
-        "INSERT INTO sync_multiplexer.throttle (subject, organization_id, requested_by, reason)
-         VALUES ($1, $2, $3, $4)
-         ON CONFLICT (subject) DO NOTHING",
+        "INSERT INTO sync_multiplexer.throttle (subject, organization_id, operation_id, requested_by, reason)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (subject) DO UPDATE SET operation_id = excluded.operation_id
+         WHERE throttle.organization_id IS NOT DISTINCT FROM excluded.organization_id",
     )
     .bind(subject)
     .bind(organization_id)
+    .bind(whose.map(|(_, operation_id)| operation_id))
     .bind(&author.requested_by)
     .bind(&author.reason)
     .execute(&mut *connection)
@@ -235,6 +237,26 @@ pub(super) async fn forget(connection: &mut PgConnection, operation: &Operation)
             .await
             .during(DOING)?;
     }
+    Ok(())
+}
+
+/// What an earlier operation of a workflow had of limits goes when the next begins, should its end not have been seen.
+pub(super) async fn forget_ended(
+    connection: &mut PgConnection,
+    organization_id: Uuid,
+    workflow_id: &str,
+) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM sync_multiplexer.throttle
+         WHERE subject = $1 AND organization_id = $2
+           AND NOT EXISTS (SELECT FROM sync_multiplexer.operation
+                           WHERE operation.operation_id = throttle.operation_id AND operation.state = 'running')",
+    )
+    .bind(workflow_id)
+    .bind(organization_id)
+    .execute(connection)
+    .await
+    .during("forgetting the limits of an operation that ended")?;
     Ok(())
 }
 

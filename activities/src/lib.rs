@@ -9,6 +9,7 @@
 //! | [`json`], [`text`], [`content`] | entities, their texts and hashes as the platform makes them, stored files |
 //! | [`chunking`], [`embedding`], [`sparse`] | pieces of text and their vectors |
 //! | [`destinations`] | vector databases |
+//! | [`throttle`] | how fast work goes: limits of operators, health of destinations |
 //! | [`inspection`] | what a replay would make of an entity, for people to look at |
 //! | [`platform_api`] | the platform's HTTP API: starting, watching and cancelling its jobs |
 //! | [`api_keys`] | whose a key of the platform is, for callers of our own HTTP API |
@@ -42,6 +43,7 @@ mod search;
 pub mod sparse;
 mod steps;
 pub mod text;
+pub mod throttle;
 mod verification;
 
 pub use activities::Activities;

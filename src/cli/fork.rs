@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use proto::v1::{ForkCollectionRequest, ForkOptions, ForkRequest, ForkResult};
+use uuid::Uuid;
 use workflows::fork_workflow_id;
 
 use super::fork_collection;
@@ -88,6 +89,7 @@ pub(super) struct Fork {
 impl Fork {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let (profile, options) = (Some(profile_file::read(&self.profile)?), Some(self.options()));
+        let operation_id = if self.operation_id.is_empty() { Uuid::now_v7().to_string() } else { self.operation_id };
         if let Some(collection_id) = self.collection {
             let request = ForkCollectionRequest {
                 organization_id: self.tenant.organization,
@@ -96,7 +98,7 @@ impl Fork {
                 profile,
                 options,
                 concurrency: self.concurrency,
-                operation_id: self.operation_id,
+                operation_id,
                 requested_by: whoami(),
             };
             return fork_collection::run(&self.temporal, &request, self.detach, self.json).await;
@@ -107,17 +109,16 @@ impl Fork {
             destination_connection_id: self.destination,
             profile,
             options,
-            operation_id: self.operation_id,
+            operation_id,
             requested_by: whoami(),
         };
         let client = temporal::connect(&self.temporal).await?;
         let handle = temporal::start_fork(&client, &self.temporal.task_queue, &request).await?;
         let id = fork_workflow_id(&request.sync_id, &request.destination_connection_id);
         if self.detach {
-            println!("started {id}");
-            return Ok(());
+            return started(&request.operation_id, &id, self.json);
         }
-        eprintln!("started {id}; leaving this command does not stop it");
+        eprintln!("started {id}, operation {}; leaving this command does not stop it", request.operation_id);
         let bar = ForkBar::new();
         let outcome = temporal::watch_fork(&handle, |progress| bar.show(progress)).await;
         bar.done();
@@ -141,6 +142,16 @@ impl Fork {
             ..ForkOptions::default()
         }
     }
+}
+
+/// Says what was started, and how to look at it.
+pub(super) fn started(operation: &str, workflow: &str, json: bool) -> Result<(), Failure> {
+    if json {
+        return print_json(&serde_json::json!({ "operation_id": operation, "workflow_id": workflow }));
+    }
+    println!("started {workflow}, operation {operation}");
+    println!("`syncmux status --operation {operation} --watch` shows where it is");
+    Ok(())
 }
 
 /// Prints what a fork did, in words.

@@ -14,6 +14,8 @@ use std::time::Duration;
 use activities::database::Database;
 use activities::database::operation_list::{self, Cursor, Filter, Page};
 use activities::database::operations::{self, Operation, OperationKind, OperationState};
+use activities::database::{live_progress, throttle};
+use activities::throttle::{Author, Change, Setting};
 use proto::v1::{Progress, Throttle};
 use temporalio_client::errors::{WorkflowInteractionError, WorkflowQueryError, WorkflowUpdateError};
 use temporalio_client::{
@@ -109,7 +111,10 @@ impl Operations {
         };
         let (progress, silent) = match standing {
             Standing::Runs { .. } => match self.progress(&record).await {
-                Ok(progress) => (Some(progress), None),
+                Ok(mut progress) => {
+                    live_progress::complete(&self.database, organization, &record.workflow_id, &mut progress).await?;
+                    (Some(progress), None)
+                }
                 Err(words) => (None, Some(words)),
             },
             Standing::Ended => (None, None),
@@ -136,7 +141,8 @@ impl Operations {
         self.signal(organization, operation_id, "resume").await
     }
 
-    /// Changes how fast an operation may be, and answers with what is in force.
+    /// Changes how fast an operation may be, and answers with what is in force. Lanes are the workflow's, which a worker has to
+    /// answer for; rates hold at once, whether there is one or not.
     ///
     /// # Errors
     ///
@@ -149,27 +155,35 @@ impl Operations {
         throttle: &Throttle,
     ) -> Result<Throttle, Failure> {
         let (record, handle) = self.running(organization, operation_id).await?;
-        let argument = temporal::argument(throttle)?;
-        match record.kind {
-            OperationKind::Retire | OperationKind::Verify => Err(Failure::new(
+        if matches!(record.kind, OperationKind::Retire | OperationKind::Verify) {
+            return Err(Failure::new(
                 ErrorKind::Conflict,
                 format!("there is nothing to throttle in a {}; pause it instead", record.kind),
-            )),
-            // A switch takes it as a signal only, which is not answered.
-            OperationKind::Switch | OperationKind::Rollback => {
-                let signal = UntypedSignal::new("throttle");
-                let sent = handle.signal(signal, argument, WorkflowSignalOptions::default()).await;
-                sent.map_err(|error| not_reached(&record, error))?;
-                Ok(*throttle)
-            }
-            OperationKind::Fork | OperationKind::Resync | OperationKind::Follow => {
-                let update = UntypedUpdate::new("throttle");
-                let updated = handle.execute_update(update, argument, WorkflowExecuteUpdateOptions::default());
-                let answer = updated.await.map_err(|error| not_updated(&record, error))?;
-                let answer = answer.payloads.first().map(|payload| payload.data.as_slice()).unwrap_or_default();
-                Ok(serde_json::from_slice(answer)?)
-            }
+            ));
         }
+        let (lanes, rates) = parts(throttle);
+        let mut in_force = Throttle::default();
+        if let Some(lanes) = lanes {
+            let argument = temporal::argument(&lanes)?;
+            let update = UntypedUpdate::new("throttle");
+            let updated = handle.execute_update(update, argument, WorkflowExecuteUpdateOptions::default());
+            let answer = updated.await.map_err(|error| not_updated(&record, error))?;
+            let answer = answer.payloads.first().map(|payload| payload.data.as_slice()).unwrap_or_default();
+            in_force = serde_json::from_slice(answer)?;
+        }
+        if let Some((change, author)) = rates {
+            // Of a collection's fork each sync has its own; who forks it has none.
+            if record.kind == OperationKind::Fork && record.collection_id.is_some() {
+                return Err(Failure::new(
+                    ErrorKind::InvalidInput,
+                    "rates are those of each sync's fork: throttle the forks, or all operations together",
+                ));
+            }
+            let limits = throttle::limit_operation(&self.database, organization, operation_id, change, &author).await?;
+            in_force.entities_per_second = limits.entities_per_second;
+            in_force.embeds_per_second = limits.embeds_per_second;
+        }
+        Ok(in_force)
     }
 
     /// Asks an operation to end; what it made is taken back. Returns when that is asked for, not when it is done: the record
@@ -266,6 +280,27 @@ impl Operations {
         serde_json::from_slice(answer)
             .map_err(|error| format!("what it answers is not readable by this version: {error}"))
     }
+}
+
+/// What a throttle says to the workflow, and what is recorded.
+fn parts(throttle: &Throttle) -> (Option<Throttle>, Option<(Change, Author)>) {
+    let Throttle { lanes, entities_per_second, embeds_per_second, unlimited, .. } = *throttle;
+    let has_rates = entities_per_second.is_some() || embeds_per_second.is_some() || unlimited;
+    let setting = |rate: Option<f64>| match rate {
+        Some(rate) => Setting::To(rate),
+        None if unlimited => Setting::Lift,
+        None => Setting::Keep,
+    };
+    let change = Change {
+        entities_per_second: setting(entities_per_second),
+        embeds_per_second: setting(embeds_per_second),
+        lanes: Setting::Keep,
+    };
+    let author = Author { requested_by: throttle.requested_by.clone(), reason: throttle.reason.clone() };
+    // One that asks for nothing is the workflow's to refuse.
+    let to_workflow = lanes > 0 || !has_rates;
+    let lanes = Throttle { lanes, ..Throttle::default() };
+    (to_workflow.then_some(lanes), has_rates.then_some((change, author)))
 }
 
 /// The answer for an operation that runs by its record and that Temporal does not know. Nothing is concluded from that:

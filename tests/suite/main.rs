@@ -30,6 +30,7 @@ mod rolling_back;
 mod scars;
 mod switch_of_a_collection;
 mod switching;
+mod throttling;
 mod vector_reuse;
 mod vespa_migration;
 mod vespa_package;

@@ -136,13 +136,13 @@ async fn a_throttle_changes_the_lanes_and_a_wrong_one_is_answered() {
         let refused = throttle(&handle, argument).await.expect_err("it is refused");
         assert!(refused.contains(words), "{refused}");
     }
-    assert_eq!(throttle(&handle, lanes(3)).await, Ok(Throttle { lanes: 3 }));
+    assert_eq!(throttle(&handle, lanes(3)).await, Ok(Throttle { lanes: 3, ..Throttle::default() }));
     at(&handle, "three lanes", |it| it.segments_in_flight == 3).await;
     signal(&handle, "throttle", vec![lanes(5)]).await;
     at(&handle, "five lanes", |it| it.segments_in_flight == 5).await;
     // A wrong signal changes nothing: the update that follows it would wait behind a wedge.
     signal(&handle, "throttle", vec![lanes(0)]).await;
-    assert_eq!(throttle(&handle, lanes(4)).await, Ok(Throttle { lanes: 4 }));
+    assert_eq!(throttle(&handle, lanes(4)).await, Ok(Throttle { lanes: 4, ..Throttle::default() }));
     assert_eq!(progress(&handle).await.expect("an answer").segments_in_flight, 5, "what runs is not cut off");
 
     let_go(held).await;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::classify::During;
 use super::text_enum::text_enum;
-use super::{Database, collection, sync_lock};
+use super::{Database, collection, sync_lock, throttle};
 use crate::error::{Error, ErrorKind, Result};
 
 text_enum! {
@@ -288,10 +288,10 @@ impl Row<'_> {
         .bind(self.run_id)
         .bind(self.sync_id)
         .bind(self.collection_id)
-        .execute(connection)
+        .execute(&mut *connection)
         .await
         .during("ending an earlier operation of the workflow")?;
-        Ok(())
+        throttle::forget_ended(connection, self.organization_id, self.workflow_id).await
     }
 
     fn is(&self, operation: &Operation) -> bool {
@@ -344,7 +344,7 @@ pub async fn end(
         Outcome::Cancelled => (OperationState::Cancelled, None, None),
     };
     let mut transaction = database.pool().begin().await.during(DOING)?;
-    sqlx::query(
+    let ended = sqlx::query(
         "UPDATE sync_multiplexer.operation
          SET state = $3, error_kind = $4, error_message = $5, result = $6, ended_at = now(), updated_at = now(),
              terminated = false
@@ -358,8 +358,12 @@ pub async fn end(
     .bind(result)
     .execute(&mut *transaction)
     .await
-    .during(DOING)?;
+    .during(DOING)?
+    .rows_affected();
     let recorded = read(&mut transaction, organization_id, operation_id).await?;
+    if let Some(operation) = recorded.as_ref().filter(|_| ended > 0) {
+        throttle::forget(&mut transaction, operation).await?;
+    }
     transaction.commit().await.during(DOING)?;
     recorded.ok_or_else(|| not_found(operation_id))
 }
@@ -395,7 +399,11 @@ pub async fn get(database: &Database, organization_id: Uuid, operation_id: Uuid)
     read(&mut connection, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))
 }
 
-async fn read(connection: &mut PgConnection, organization_id: Uuid, operation_id: Uuid) -> Result<Option<Operation>> {
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    organization_id: Uuid,
+    operation_id: Uuid,
+) -> Result<Option<Operation>> {
     sqlx::query_as("SELECT * FROM sync_multiplexer.operation WHERE operation_id = $1 AND organization_id = $2")
         .bind(operation_id)
         .bind(organization_id)
@@ -404,6 +412,6 @@ async fn read(connection: &mut PgConnection, organization_id: Uuid, operation_id
         .during("reading the operation")
 }
 
-fn not_found(operation_id: Uuid) -> Error {
+pub(super) fn not_found(operation_id: Uuid) -> Error {
     Error::new(ErrorKind::NotFound, format!("operation {operation_id} does not exist"))
 }

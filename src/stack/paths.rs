@@ -84,6 +84,12 @@ impl StackPaths {
     pub fn schemathesis_dir(&self) -> PathBuf {
         self.dev_dir.join("schemathesis")
     }
+
+    /// The folder with temporalio, for `PYTHONPATH`. Only the test-suite needs it, so it need not be there.
+    #[must_use]
+    pub fn temporalio_dir(&self) -> PathBuf {
+        self.dev_dir.join("temporalio")
+    }
 }
 
 /// The `.dev` folder of the checkout we are in: `SYNCMUX_DEV_DIR`, or found by walking up from the crate that cargo

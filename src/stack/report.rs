@@ -112,6 +112,7 @@ impl Stack {
             ("SYNCMUX_VESPA_CLI", &text(&self.vespa_cli())),
             ("SYNCMUX_PYVESPA_DIR", &text(&self.pyvespa_dir())),
             ("SYNCMUX_SCHEMATHESIS_DIR", &text(&self.schemathesis_dir())),
+            ("SYNCMUX_TEMPORALIO_DIR", &text(&self.temporalio_dir())),
         ])
     }
 

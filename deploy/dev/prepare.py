@@ -15,7 +15,7 @@ With --peers also what the test-suite compares itself with, other people's clien
 
     .dev/vespa/      vespa, the Vespa CLI
     .dev/pyvespa/    pyvespa and what it needs, for any Python from 3.10 on: a folder for PYTHONPATH
-    .dev/schemathesis/  the same of schemathesis
+    .dev/schemathesis/ schemathesis and what it needs, likewise
     .dev/temporalio/ Temporal's Python SDK and what it needs, likewise
 
 Set TEMPORAL_BIN to use a Temporal CLI of your own; it is then neither fetched nor checked.

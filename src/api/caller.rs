@@ -156,3 +156,16 @@ fn nobody() -> Problem {
 fn forbidden(words: &str) -> Problem {
     Problem::new(ErrorKind::Forbidden, words)
 }
+
+#[cfg(test)]
+impl Caller {
+    /// Somebody with an API key.
+    pub(super) fn tenant() -> Self {
+        Self { organization_id: Uuid::nil(), who: Who::Key(Uuid::nil()) }
+    }
+
+    /// The platform's backend.
+    pub(super) fn backend() -> Self {
+        Self { organization_id: Uuid::nil(), who: Who::Backend(String::new()) }
+    }
+}

@@ -128,6 +128,11 @@ fn headers(method: &str) -> Vec<Value> {
     )];
     if method == "post" {
         headers.push(header(
+            "X-Requested-By",
+            "With the internal token: for whom the backend asks, for the audit trail.",
+            json!({ "type": "string", "maxLength": 1000 }),
+        ));
+        headers.push(header(
             "Idempotency-Key",
             "Sent again with the same key, the request is one request; the key is kept for a day.",
             json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9._~-]+$" }),

@@ -13,6 +13,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures::Stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use utoipa::ToSchema;
 use uuid::Uuid;
 use workflows::domain::ErrorKind;
 
@@ -33,7 +34,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// at most; connect again to go on.
 #[utoipa::path(get, path = "/{operation_id}/events", tag = "operations", params(OperationPath),
     responses((status = 200, description = "A stream of server-sent events", content_type = "text/event-stream",
-               body = String)))]
+               body = ServerSentEvent)))]
 pub(super) async fn watch(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -61,6 +62,17 @@ pub(super) async fn watch(
 }
 
 const X_ACCEL_BUFFERING: axum::http::HeaderName = axum::http::HeaderName::from_static("x-accel-buffering");
+
+/// One event of a stream.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what is written as text")]
+pub(super) struct ServerSentEvent {
+    /// `progress`, or `ended` for the last one.
+    #[schema(example = "progress")]
+    event: String,
+    /// The whole operation, as JSON.
+    data: String,
+}
 
 struct Watched {
     operations: Operations,

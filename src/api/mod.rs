@@ -37,6 +37,7 @@ mod retire;
 mod settings;
 mod started;
 mod switch;
+mod throttle;
 mod verifications;
 
 use std::net::SocketAddr;
@@ -57,6 +58,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::NormalizePathLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use workflows::domain::ErrorKind;
 
 use crate::config::TemporalArgs;
 use crate::operations::Operations;
@@ -92,7 +94,12 @@ struct Api {
 impl Api {
     /// The client of Temporal, connected when it is first needed: the API answers what it can while Temporal is away.
     async fn client(&self) -> Result<Client, Failure> {
-        self.client.get_or_try_init(|| temporal::connect_for(&self.temporal, TEMPORAL_PATIENCE)).await.cloned()
+        let connected = self.client.get_or_try_init(|| temporal::connect_for(&self.temporal, TEMPORAL_PATIENCE)).await;
+        connected.cloned().map_err(|failure| {
+            // Where it is looked for is the operator's business.
+            tracing::warn!(%failure, "no connection to Temporal");
+            Failure::new(ErrorKind::Unavailable, "Temporal does not answer; try again")
+        })
     }
 
     /// The operations, as the command line sees them too.
@@ -182,11 +189,12 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
                 .routes(routes!(operations::get))
                 .routes(routes!(operations::pause))
                 .routes(routes!(operations::resume))
-                .routes(routes!(operations::throttle))
+                .routes(routes!(throttle::one))
                 .routes(routes!(operations::cancel))
                 .routes(routes!(operations::retry))
                 .routes(routes!(events::watch)),
         )
+        .nest("/throttle", OpenApiRouter::new().routes(routes!(throttle::show, throttle::all)))
 }
 
 /// The five that the platform drew up.

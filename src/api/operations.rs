@@ -8,7 +8,6 @@ use activities::database::operations::{Operation as Record, OperationKind, Opera
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use proto::v1::Throttle;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -153,15 +152,6 @@ pub(super) struct Asked {
     asked: &'static str,
 }
 
-/// How fast an operation may be.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes proto::v1::Throttle, which is what is read")]
-pub(super) struct ThrottleBody {
-    /// Segments worked on at a time; of a collection, syncs forked at a time.
-    #[schema(minimum = 1, maximum = 64)]
-    lanes: u32,
-}
-
 /// Why an operation is to end.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -249,19 +239,6 @@ pub(super) async fn resume(
 ) -> Result<Accepted<Asked>, Problem> {
     api.operations().await?.resume(caller.organization_id, path.operation_id).await?;
     Ok(asked(path.operation_id, "resume"))
-}
-
-/// Change how fast an operation may be; answers with what is in force.
-#[utoipa::path(post, path = "/{operation_id}/throttle", tag = "operations", params(OperationPath),
-    request_body = ThrottleBody, responses((status = 200, body = ThrottleBody)))]
-pub(super) async fn throttle(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    Ids(path): Ids<OperationPath>,
-    Body(throttle): Body<Throttle>,
-) -> Result<Json<Throttle>, Problem> {
-    let operations = api.operations().await?;
-    Ok(Json(operations.throttle(caller.organization_id, path.operation_id, &throttle).await?))
 }
 
 /// Ask an operation to end; what it made is taken back. Its state says when that is done.

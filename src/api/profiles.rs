@@ -31,7 +31,11 @@ impl Profiles {
         Ok(Self { default, embeddings_urls })
     }
 
-    /// The profile for a fork to a connection; `None` stands for a collection's fork, whose connection is looked at too.
+    /// The profile for a fork to a connection.
+    ///
+    /// # Errors
+    ///
+    /// 422 when there is none or it is none that a fork would take; 403 when the caller may not name what it names.
     pub(super) fn choose(
         &self,
         asked: Option<Profile>,
@@ -95,4 +99,64 @@ fn names_places(profile: &Profile) -> bool {
 
 fn forbidden(words: String) -> Problem {
     Problem::new(ErrorKind::Forbidden, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse as _;
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn connection(native: bool) -> ConnectionInfo {
+        let (name, short_name) = ("Vectors".to_owned(), "qdrant".to_owned());
+        ConnectionInfo { connection_id: Uuid::nil(), name, short_name, native, credential: None }
+    }
+
+    fn profile(value: Value) -> Profile {
+        serde_json::from_value(value).expect("a profile")
+    }
+
+    /// The status that a profile of a request is answered with.
+    fn status(profiles: &Profiles, asked: Value, native: bool, caller: &Caller) -> u16 {
+        match profiles.choose(Some(profile(asked)), &connection(native), caller) {
+            Ok(_) => 200,
+            Err(problem) => problem.into_response().status().as_u16(),
+        }
+    }
+
+    #[test]
+    fn a_tenant_names_no_server_and_nothing_that_is_shared() {
+        let server = |url: &str| json!({ "open_ai": { "base_url": url, "model": "m", "dimensions": 8 } });
+        let default = profile(json!({ "embedder": server("https://default.example/v1"), "qdrant": {} }));
+        let profiles =
+            Profiles::new(Some(default), vec!["https://known.example/v1/".to_owned()]).expect("it is usable");
+        let (tenant, backend) = (Caller::tenant(), Caller::backend());
+        for (asked, native, expected) in [
+            (json!({ "qdrant": {} }), true, 200),
+            (json!({ "qdrant": { "collection": "mine", "alias": "current" } }), false, 200),
+            (json!({ "qdrant": { "collection": "everybodys" } }), true, 403),
+            (json!({ "qdrant": { "alias": "everybodys" } }), true, 403),
+            (json!({ "vespa": { "documents": "DOCUMENTS_CHUNK", "namespace": "everybodys" } }), true, 403),
+            (json!({ "embedder": server("https://known.example/v1"), "pgvector": {} }), false, 200),
+            (json!({ "embedder": server("https://default.example/v1"), "pgvector": {} }), false, 200),
+            (json!({ "embedder": server("https://elsewhere.example/v1"), "pgvector": {} }), false, 403),
+        ] {
+            assert_eq!(status(&profiles, asked.clone(), native, &tenant), expected, "{asked}");
+            assert_eq!(status(&profiles, asked.clone(), native, &backend), 200, "{asked}");
+        }
+        assert_eq!(status(&profiles, json!({ "name": "nowhere" }), false, &backend), 422);
+    }
+
+    #[test]
+    fn without_a_profile_it_is_the_deployments() {
+        let default = profile(json!({ "name": "default", "pgvector": {} }));
+        let with = Profiles::new(Some(default), Vec::new()).expect("it is usable");
+        assert_eq!(with.choose(None, &connection(false), &Caller::tenant()).expect("the default").name, "default");
+        let without = Profiles::new(None, Vec::new()).expect("it is usable");
+        let refused = without.choose(None, &connection(false), &Caller::tenant()).expect_err("there is none");
+        assert_eq!(refused.into_response().status().as_u16(), 422);
+        assert!(Profiles::new(Some(Profile::default()), Vec::new()).is_err(), "a default that no fork would take");
+    }
 }

@@ -167,7 +167,7 @@ impl World {
     pub async fn api(&self, arguments: &[&str]) -> Api {
         let mut command = self.command();
         command.env("SYNCMUX_INTERNAL_TOKEN", INTERNAL_TOKEN).args(["api", "--address", "127.0.0.1:0"]).args(arguments);
-        let process = Worker::spawn(command, self.store_root().with_extension(format!("{}.log", Uuid::new_v4())));
+        let process = Worker::spawn(command, self.store_root().join(format!("api-{}.log", Uuid::new_v4())));
         let url = until_some("the API to listen", Duration::from_secs(30), || async {
             let log = process.log();
             let said = log.lines().find_map(|line| line.strip_prefix("listening on "));

@@ -116,3 +116,45 @@ async fn what_is_asked_is_bounded_and_what_is_public_says_nothing() {
     drop(api);
     world.done().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_temporal_away_what_needs_it_says_so_and_the_rest_is_answered() {
+    let world = World::new().await;
+    let api = world.api(&["--temporal-address", "127.0.0.1:1"]).await;
+    let ready = api.get("/readyz").await.expect(503);
+    assert_eq!((&ready["database"]["ok"], &ready["temporal"]["ok"]), (&json!(true), &json!(false)));
+    let destinations = format!("/sync/{}/destinations", world.ids.sync_id);
+    assert_eq!(api.get(&destinations).await.expect(200), json!([]));
+    let body = json!({ "destination_connection_id": world.ids.connection_v0, "profile": { "pgvector": {} } });
+    for reply in [api.post_once(&format!("{destinations}/fork"), "k", &body).await, api.get(PATH).await] {
+        let said = reply.refusal(503, "Unavailable");
+        assert!(!said.contains("127.0.0.1"), "{said}");
+    }
+    // What began nothing left the key free.
+    let other = api.post_once(&format!("{destinations}/fork"), "k", &json!({})).await;
+    let _ = other.refusal(422, "InvalidInput");
+    drop(api);
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_operations_together_are_throttled_by_the_backend_alone() {
+    let world = World::new().await;
+    let api = world.api(&[]).await;
+    let (bearer, own) = (format!("Bearer {}", api.internal_token()), world.ids.organization_id.to_string());
+    let backend = [("authorization", bearer.as_str()), ("x-organization-id", &own), ("x-requested-by", "ann")];
+    let stop = json!({ "entities_per_second": 0, "reason": "the destination is moved" });
+    let _ = api.post("/throttle", &stop).await.refusal(403, "Forbidden");
+    let _ = api.get("/throttle").await.refusal(403, "Forbidden");
+    let show = async || api.send(api.request(Method::GET, "/throttle/", &backend)).await.expect(200);
+    assert_eq!(show().await, json!(null));
+    let limited = api.send(api.request(Method::POST, "/throttle", &backend).json(&stop)).await.expect(200);
+    assert_eq!(limited["entities_per_second"], 0.0, "{limited}");
+    let in_force = show().await;
+    assert_eq!(in_force["requested_by"], "ann by the platform's backend", "{in_force}");
+    let nothing = json!({ "unlimited": true });
+    let refused = api.send(api.request(Method::POST, "/throttle", &backend).json(&nothing)).await;
+    assert!(refused.refusal(422, "InvalidInput").contains("reason"));
+    drop(api);
+    world.done().await;
+}

@@ -68,7 +68,7 @@ impl Known {
             "destination" | "connection" => self.connection.to_string(),
             "profile" => self.profile.clone(),
             "reason" | "question" => "curiosity".to_owned(),
-            "lanes" => "1".to_owned(),
+            "entities_per_second" => "1".to_owned(),
             _ => return None,
         })
     }
@@ -111,7 +111,9 @@ async fn walk_routes(api: &Api, world: &World, known: &Known, key: &str) -> usiz
                 request = request.json(&body_for(&openapi, body, known));
             }
             let reply = api.send(request).await;
-            if template.contains('{') {
+            let unknown = api.send(api.request(method.clone(), &path, &[])).await;
+            let _ = unknown.refusal(401, "Unauthorized");
+            if template != "/operations" {
                 assert!(
                     matches!(reply.status, 403 | 404),
                     "{method} {path} was answered {}: {}",
@@ -203,6 +205,8 @@ fn arguments(command: &Command, known: &Known, about: &str) -> Vec<String> {
         let fits = match id {
             "to" => about != "collection",
             "slot" | "profile" | "reason" | "question" => true,
+            // A throttle without a limit is none.
+            "entities_per_second" => true,
             _ => argument.is_required_set(),
         };
         id == about || fits && !ABOUT.contains(&id) && id != "organization" && !id.contains("database_url")

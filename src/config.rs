@@ -2,9 +2,11 @@
 
 mod native;
 mod platform_api;
+mod secret;
 
 pub use native::NativeArgs;
 pub use platform_api::PlatformApiArgs;
+pub use secret::secret;
 
 use std::path::PathBuf;
 

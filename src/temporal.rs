@@ -52,6 +52,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// `InvalidInput` for a configuration that does not read, `Unavailable` when the server does not answer.
 pub async fn connect(args: &TemporalArgs) -> Result<Client, Failure> {
+    // A completion that is not delivered is work done twice, so keep trying through a restart of the server.
+    connect_for(args, Duration::from_secs(60)).await
+}
+
+/// [`connect`], with a client that tries a call for as long as `patience` when the server is away.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub async fn connect_for(args: &TemporalArgs, patience: Duration) -> Result<Client, Failure> {
     let load =
         LoadClientConfigProfileOptions::builder().maybe_config_file_profile(args.temporal_profile.clone()).build();
     let (mut connection, client) = ClientOptions::load_from_config(load).map_err(|error| {
@@ -64,9 +74,7 @@ pub async fn connect(args: &TemporalArgs) -> Result<Client, Failure> {
     }
     connection.identity = format!("syncmux@{}", std::process::id());
     connection.connect_timeout = Some(Duration::from_secs(5));
-    // A completion that is not delivered is work done twice, so keep trying through a restart of the server.
-    connection.retry_options =
-        RetryOptions::builder().max_elapsed_time(Some(Duration::from_secs(60))).max_retries(100).build();
+    connection.retry_options = RetryOptions::builder().max_elapsed_time(Some(patience)).max_retries(100).build();
     let address = connection.target.to_string();
     Client::connect(connection, client).await.map_err(|error| {
         tracing::debug!(?error, "no connection to Temporal");
@@ -414,7 +422,7 @@ pub async fn register_search_attributes(client: &Client) -> Result<Vec<&'static 
 }
 
 /// The input of a workflow as `json/plain`, which every SDK and the CLI can read.
-fn argument(request: &impl serde::Serialize) -> Result<RawValue, Failure> {
+pub(crate) fn argument(request: &impl serde::Serialize) -> Result<RawValue, Failure> {
     let payload = Payload {
         metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
         data: serde_json::to_vec(request)?,
@@ -435,7 +443,7 @@ fn start_failure(error: WorkflowStartError, id: &str) -> Failure {
     }
 }
 
-fn result_failure(error: WorkflowGetResultError) -> Failure {
+pub(crate) fn result_failure(error: WorkflowGetResultError) -> Failure {
     match error {
         WorkflowGetResultError::Failed(cause) => match *cause {
             IncomingError::Application(failure) => {
@@ -452,7 +460,7 @@ fn result_failure(error: WorkflowGetResultError) -> Failure {
     }
 }
 
-fn server_failure(status: &temporalio_client::tonic::Status) -> Failure {
+pub(crate) fn server_failure(status: &temporalio_client::tonic::Status) -> Failure {
     Failure::new(ErrorKind::Unavailable, format!("Temporal answered {}: {}", status.code(), status.message()))
 }
 

@@ -9,12 +9,12 @@ use proto::v1::{
     BeginForkOutput, BeginResyncInput, BeginResyncOutput, CancelResyncInput, CancelResyncOutput, CheckRetireInput,
     CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput,
     CreateShadowOutput, Done, EndOperationInput, FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput,
-    FlipRolesInput, FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput,
-    MarkReadyInput, MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput, PlanReplayOutput,
-    PlatformJob, PrepareDestinationInput, RaiseFenceInput, RaiseFenceOutput, RecordFollowInput, RemovePointsInput,
-    RemovePointsOutput, RemoveSlotInput, RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult,
-    TriggerResyncInput, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput,
-    ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult, VerifySlotInput, WatchResyncInput,
+    FlipRolesInput, FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LimitOperationInput, LowerFenceInput,
+    LowerFenceOutput, MarkReadyInput, MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput,
+    PlanReplayOutput, PlatformJob, PrepareDestinationInput, RaiseFenceInput, RaiseFenceOutput, RecordFollowInput,
+    RemovePointsInput, RemovePointsOutput, RemoveSlotInput, RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput,
+    RetireResult, Throttle, TriggerResyncInput, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput,
+    ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult, VerifySlotInput, WatchResyncInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -161,7 +161,18 @@ impl Activities {
         ctx: ActivityContext,
         input: ReplaySegmentInput,
     ) -> Result<ReplaySegmentOutput, ActivityError> {
-        step!(self, ctx, replay_segment, input)
+        let workflow_id = ctx.info().workflow_id.clone().unwrap_or_default();
+        let work = Box::pin(steps::replay_segment::run(&self.context, &workflow_id, input));
+        with_heartbeat(&ctx, work).await
+    }
+
+    #[activity(definition = markers::LimitOperation)]
+    pub async fn limit_operation(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: LimitOperationInput,
+    ) -> Result<Throttle, ActivityError> {
+        step!(self, ctx, limit_operation, input)
     }
 
     #[activity(definition = markers::CloseReplay)]

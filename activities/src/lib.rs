@@ -9,8 +9,10 @@
 //! | [`json`], [`text`], [`content`] | entities, their texts and hashes as the platform makes them, stored files |
 //! | [`chunking`], [`embedding`], [`sparse`] | pieces of text and their vectors |
 //! | [`destinations`] | vector databases |
+//! | [`throttle`] | how fast work goes: limits of operators, health of destinations |
 //! | [`inspection`] | what a replay would make of an entity, for people to look at |
 //! | [`platform_api`] | the platform's HTTP API: starting, watching and cancelling its jobs |
+//! | [`api_keys`] | whose a key of the platform is, for callers of our own HTTP API |
 //! | [`connections`], [`credentials`], [`profile`] | how to get into a destination, and how a slot is built |
 //!
 //! Failures are classified where they happen, into [`error::Error`]; `activity_error` tells Temporal.
@@ -19,6 +21,7 @@
 mod active_search;
 mod activities;
 mod activity_error;
+pub mod api_keys;
 pub mod chunking;
 pub mod connections;
 pub mod content;
@@ -40,6 +43,7 @@ mod search;
 pub mod sparse;
 mod steps;
 pub mod text;
+pub mod throttle;
 mod verification;
 
 pub use activities::Activities;

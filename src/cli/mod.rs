@@ -1,13 +1,18 @@
 //! The command line. One subcommand per file; each says in its help what it needs and what it changes.
 
+mod api;
 mod arf;
+mod completions;
+mod dead_letters;
 mod demo;
 mod doctor;
+mod explain;
 mod follow;
 mod fork;
 mod fork_collection;
 mod list;
 mod migrate;
+mod operations;
 mod progress_bar;
 mod resync;
 mod retire;
@@ -17,6 +22,8 @@ mod setup;
 mod stack;
 mod status;
 mod switch;
+mod throttle;
+mod watch;
 mod worker;
 
 pub(crate) use list::{destinations, render as render_destinations};
@@ -58,6 +65,7 @@ pub struct Cli {
 enum Command {
     Demo(demo::Demo),
     Worker(worker::Worker),
+    Api(api::Api),
     Migrate(migrate::Migrate),
     Setup(setup::Setup),
     Fork(fork::Fork),
@@ -69,7 +77,13 @@ enum Command {
     Search(search::Search),
     List(list::List),
     Status(status::Status),
+    #[command(subcommand)]
+    Operations(operations::OperationsCommand),
+    Throttle(throttle::Throttle),
+    DeadLetters(dead_letters::DeadLetters),
     Doctor(doctor::Doctor),
+    Explain(explain::Explain),
+    Completions(completions::Completions),
     #[command(subcommand)]
     Arf(arf::Arf),
     #[command(subcommand)]
@@ -89,6 +103,7 @@ impl Cli {
             match self.command {
                 Command::Demo(command) => command.run().await,
                 Command::Worker(command) => command.run().await,
+                Command::Api(command) => command.run().await,
                 Command::Migrate(command) => command.run().await,
                 Command::Setup(command) => command.run().await,
                 Command::Fork(command) => command.run().await,
@@ -100,7 +115,12 @@ impl Cli {
                 Command::Search(command) => command.run().await,
                 Command::List(command) => command.run().await,
                 Command::Status(command) => command.run().await,
+                Command::Operations(command) => command.run().await,
+                Command::Throttle(command) => command.run().await,
+                Command::DeadLetters(command) => command.run().await,
                 Command::Doctor(command) => command.run().await,
+                Command::Explain(command) => command.run().await,
+                Command::Completions(command) => command.run().await,
                 Command::Arf(command) => command.run().await,
                 Command::Stack(command) => command.run().await,
             }

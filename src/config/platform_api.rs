@@ -1,14 +1,13 @@
 //! The platform's API, by variables of the worker's environment. Keys may be in files instead, as secrets are mounted.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use activities::error::{Error, ErrorKind, Result};
+use activities::error::Result;
 use activities::platform_api::{PlatformApiSettings, PlatformApiTiming};
 use clap::Args;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
-/// Largest file that is taken for a key, in bytes.
-const MAX_KEY_BYTES: u64 = 4096;
+use super::secret;
 
 /// How a worker asks the platform for jobs. Only resyncs need it.
 #[derive(Debug, Clone, Default, Args)]
@@ -40,8 +39,8 @@ impl PlatformApiArgs {
         let url = self.platform_api_url.clone().filter(|url| !url.trim().is_empty());
         Ok(PlatformApiSettings {
             url,
-            api_key: key("PLATFORM_API_KEY", self.platform_api_key.as_ref(), self.platform_api_key_file.as_deref())?,
-            admin_api_key: key(
+            api_key: secret("PLATFORM_API_KEY", self.platform_api_key.as_ref(), self.platform_api_key_file.as_deref())?,
+            admin_api_key: secret(
                 "PLATFORM_ADMIN_API_KEY",
                 self.platform_admin_api_key.as_ref(),
                 self.platform_admin_api_key_file.as_deref(),
@@ -51,25 +50,10 @@ impl PlatformApiArgs {
     }
 }
 
-fn key(name: &str, given: Option<&SecretString>, file: Option<&Path>) -> Result<Option<SecretString>> {
-    let given = given.filter(|key| !key.expose_secret().trim().is_empty());
-    let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else { return Ok(given.cloned()) };
-    let invalid = |what: String| Error::new(ErrorKind::InvalidInput, what);
-    if given.is_some() {
-        return Err(invalid(format!("both {name} and {name}_FILE are set; set one")));
-    }
-    let unreadable = |error| invalid(format!("{name}_FILE {} is not readable", file.display())).with_source(error);
-    if std::fs::metadata(file).map_err(unreadable)?.len() > MAX_KEY_BYTES {
-        return Err(invalid(format!("{name}_FILE {} is too large to be a key", file.display())));
-    }
-    match std::fs::read_to_string(file).map_err(unreadable)?.trim() {
-        "" => Err(invalid(format!("{name}_FILE {} is empty", file.display()))),
-        key => Ok(Some(key.into())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     fn read(args: &PlatformApiArgs) -> Result<Option<String>> {

@@ -5,6 +5,7 @@
 //! run side by side. A world whose test failed keeps its database and its folder, and says where they are.
 
 mod anyone;
+mod api;
 mod collection;
 mod embeddings;
 mod ending;
@@ -23,6 +24,7 @@ mod worker;
 mod world;
 
 pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal};
+pub use api::{Api, Reply};
 pub use embeddings::EmbeddingsServer;
 pub use fixture::fixture_path;
 pub use handmade::entity;

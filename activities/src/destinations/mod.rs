@@ -93,6 +93,12 @@ pub trait Destination: Send + Sync {
 
     /// Whether dense vectors are compared by their direction alone, so that their length does not matter.
     fn compares_directions(&self) -> bool;
+
+    /// How often the destination has asked for less so far, counting what the client bore without an error. Only a greater
+    /// number than before means something; other slots on the same connection may share it.
+    fn overloads(&self) -> u64 {
+        0
+    }
 }
 
 /// How a dense vector that was written comes back.

@@ -64,6 +64,7 @@ pub(super) struct Counts {
     refused: AtomicU64,
     failed: AtomicU64,
     throttled: AtomicU64,
+    no_space: AtomicU64,
 }
 
 /// The counts at one moment.
@@ -158,6 +159,11 @@ impl Feeder {
         self.counts.read()
     }
 
+    /// Answers so far that asked for less: 429 and 507.
+    pub(super) fn overloads(&self) -> u64 {
+        self.counts.throttled.load(Ordering::Relaxed) + self.counts.no_space.load(Ordering::Relaxed)
+    }
+
     /// How many writes may be in flight now.
     pub(super) fn target(&self) -> usize {
         self.window.target()
@@ -241,7 +247,10 @@ impl Feeder {
                     }
                 }
                 Verdict::Throttled => place.throttled(),
-                Verdict::NoSpace if is_put => self.hold.no_space(),
+                Verdict::NoSpace if is_put => {
+                    add(&self.counts.no_space);
+                    self.hold.no_space();
+                }
                 Verdict::NoSpace | Verdict::Uncertain | Verdict::Denied | Verdict::NotTheApi => {}
             }
             drop(place);

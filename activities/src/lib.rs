@@ -10,7 +10,9 @@
 //! | [`chunking`], [`embedding`], [`sparse`] | pieces of text and their vectors |
 //! | [`destinations`] | vector databases |
 //! | [`inspection`] | what a replay would make of an entity, for people to look at |
+//! | [`metrics`], [`trace_context`] | what is counted, and which trace a piece of work belongs to |
 //! | [`platform_api`] | the platform's HTTP API: starting, watching and cancelling its jobs |
+//! | [`webhooks`] | events, sent to a receiver |
 //! | [`connections`], [`credentials`], [`profile`] | how to get into a destination, and how a slot is built |
 //!
 //! Failures are classified where they happen, into [`error::Error`]; `activity_error` tells Temporal.
@@ -19,6 +21,7 @@
 mod active_search;
 mod activities;
 mod activity_error;
+mod activity_span;
 pub mod chunking;
 pub mod connections;
 pub mod content;
@@ -32,6 +35,7 @@ mod heartbeat;
 mod ids;
 pub mod inspection;
 pub mod json;
+pub mod metrics;
 pub mod platform_api;
 pub mod profile;
 pub mod raw_store;
@@ -40,7 +44,9 @@ mod search;
 pub mod sparse;
 mod steps;
 pub mod text;
+pub mod trace_context;
 mod verification;
+pub mod webhooks;
 
 pub use activities::Activities;
 pub use context::Settings;

@@ -25,6 +25,7 @@ pub(crate) use progress_bar::ForkBar;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing::Instrument as _;
 
 use crate::output::Failure;
 use crate::telemetry::{self, LogFormat};
@@ -80,12 +81,19 @@ impl Cli {
     /// Runs the command to its exit code.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        telemetry::init(&self.log, self.log_format);
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return Failure::from(error).exit(),
         };
-        let outcome = runtime.block_on(async {
+        // Exporters connect by the runtime they are made in.
+        let entered = runtime.enter();
+        let telemetry = telemetry::init(&self.log, self.log_format);
+        // What serves has a span per piece of work instead.
+        let span = match &self.command {
+            Command::Worker(_) => tracing::Span::none(),
+            _ => tracing::info_span!("syncmux"),
+        };
+        let run = async {
             match self.command {
                 Command::Demo(command) => command.run().await,
                 Command::Worker(command) => command.run().await,
@@ -104,7 +112,10 @@ impl Cli {
                 Command::Arf(command) => command.run().await,
                 Command::Stack(command) => command.run().await,
             }
-        });
+        };
+        let outcome = runtime.block_on(run.instrument(span));
+        telemetry.shut_down();
+        drop(entered);
         // Blocking work that nobody waits for any more must not hold the exit.
         runtime.shutdown_background();
         match outcome {

@@ -51,7 +51,8 @@ impl PlatformApiArgs {
     }
 }
 
-fn key(name: &str, given: Option<&SecretString>, file: Option<&Path>) -> Result<Option<SecretString>> {
+/// A key that is given, or is in a file; `name` is the variable, and `{name}_FILE` the one of the file.
+pub(super) fn key(name: &str, given: Option<&SecretString>, file: Option<&Path>) -> Result<Option<SecretString>> {
     let given = given.filter(|key| !key.expose_secret().trim().is_empty());
     let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else { return Ok(given.cloned()) };
     let invalid = |what: String| Error::new(ErrorKind::InvalidInput, what);

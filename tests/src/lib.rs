@@ -6,6 +6,7 @@
 
 mod anyone;
 mod collection;
+mod collector;
 mod embeddings;
 mod ending;
 mod fixture;
@@ -13,8 +14,10 @@ mod flipping;
 mod handmade;
 pub mod platform_api;
 mod platform_jobs;
+mod prometheus;
 pub mod qdrant;
 mod reader;
+mod receiver;
 mod resync;
 mod role_watch;
 pub mod vespa;
@@ -23,10 +26,13 @@ mod worker;
 mod world;
 
 pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal};
+pub use collector::{Collector, SpanRecord};
 pub use embeddings::EmbeddingsServer;
 pub use fixture::fixture_path;
 pub use handmade::entity;
+pub use prometheus::{Sample, Samples};
 pub use reader::{Answer, Destination, Reader};
+pub use receiver::{Received, Receiver};
 pub use role_watch::RoleWatch;
 pub use wait::{until, until_some};
 pub use worker::{Worker, syncmux};

@@ -148,6 +148,7 @@ pub(super) fn open_slot(scope: SlotScope, shelf: &Arc<Shelf>) -> OpenSlot {
         source_short_name: None,
         feed: Feed::Chunks { chunker: Arc::new(chunker), embedder: Arc::new(Echo::default()) },
         destination: Arc::<Shelf>::clone(shelf),
+        destination_kind: "pgvector",
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct OpenSlot {
     pub(crate) source_short_name: Option<String>,
     pub(crate) feed: Feed,
     pub(crate) destination: Arc<dyn Destination>,
+    /// Kind of that, as the profile lays it out.
+    pub(crate) destination_kind: &'static str,
 }
 
 /// What a slot is given of an entity, and what makes it.
@@ -71,7 +73,8 @@ impl OpenSlot {
         let feed = Feed::open(context, &profile).await?;
         require_model(scope, embedder_model.as_deref(), feed.model())?;
         let destination = destination(context, scope, collection_id, connection_id, &profile).await?;
-        Ok(Self { scope, collection_id, source_short_name, feed, destination })
+        let destination_kind = profile.destination_kind();
+        Ok(Self { scope, collection_id, source_short_name, feed, destination, destination_kind })
     }
 
     /// Opens only the destination of a slot: what needs no text must not fail for want of a model.

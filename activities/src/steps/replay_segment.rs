@@ -8,6 +8,8 @@
 //! A batch is made first and written then. Only writing it excludes plans ([`batch_hold`](crate::database::batch_hold)), so
 //! that a plan need not wait for an embedder.
 
+use std::time::Instant;
+
 use proto::v1::{ReplaySegmentInput, ReplaySegmentOutput};
 use uuid::Uuid;
 
@@ -16,6 +18,7 @@ use crate::database::batch_hold::Attempt;
 use crate::database::{PlannedChange, segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
+use crate::metrics::metrics;
 use crate::replay::{Carrier, Donors, Hand, OpenSlot};
 
 /// Entities of a batch when the request says nothing.
@@ -44,11 +47,13 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
         let from_index = next_index;
         next_index += u32::try_from(batch.len())
             .map_err(|_| Error::new(ErrorKind::Internal, "a batch is longer than a segment can be"))?;
+        let started = Instant::now();
         let ready = carrier.prepare_batch(batch).await?;
         hand.announce(&ready.entities()).await?;
         let mut hold = hand.hold().await?;
         let record = hold.keep(carrier.land(&context.database, ready, next_index, in_hand)).await?;
         hold.record(from_index, &record).await?;
+        metrics().batch(slot.destination_kind, &record, started.elapsed());
         rest = after;
         in_hand = &[];
     }

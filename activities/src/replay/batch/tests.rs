@@ -54,6 +54,7 @@ fn slot(feed: Feed, shelf: &Arc<Shelf>) -> OpenSlot {
         source_short_name: None,
         feed,
         destination: Arc::<Shelf>::clone(shelf),
+        destination_kind: "pgvector",
     }
 }
 

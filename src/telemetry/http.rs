@@ -1,0 +1,73 @@
+//! Observes the requests of an HTTP API: a span within the caller's trace, a count, a time.
+//!
+//! Layer it on the routes, not around the router: what matched is known only there. A request that matched nothing is counted
+//! under the route `unmatched`, so that nobody can make time series by asking for paths.
+
+use std::time::Instant;
+
+use activities::metrics::metrics;
+use activities::trace_context;
+use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use opentelemetry::global;
+use opentelemetry::propagation::Extractor;
+use tracing::Instrument as _;
+use tracing::field::Empty;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// The middleware: `router.layer(axum::middleware::from_fn(telemetry::http::observe))`.
+pub async fn observe(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let method = known(request.method());
+    let parent = global::get_text_map_propagator(|it| it.extract(&Headers(request.headers())));
+    // An error by level only, so that the trace is logged whatever is filtered out.
+    let span = tracing::error_span!(
+        "http",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        http.route = route,
+        http.request.method = method,
+        http.response.status_code = Empty,
+        trace_id = trace_context::trace_id(&parent),
+        otel.status_code = Empty,
+    );
+    // Refused only when the span is recorded nowhere.
+    let _ = span.set_parent(parent);
+    let started = Instant::now();
+    let response = next.run(request).instrument(span.clone()).await;
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "error");
+    }
+    metrics().http_request(&route, method, status.as_u16(), started.elapsed());
+    response
+}
+
+/// A caller may send any word as a method.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+struct Headers<'a>(&'a axum::http::HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(axum::http::HeaderName::as_str).collect()
+    }
+}

@@ -19,8 +19,8 @@ use workflows::switch::SwitchWorkflow;
 
 use crate::config::{DatabaseArgs, StoreArgs, TemporalArgs, WorkerArgs};
 use crate::output::Failure;
-use crate::telemetry::propagation;
 use crate::telemetry::server::{self, Readiness};
+use crate::telemetry::{self, propagation};
 use crate::temporal;
 
 /// Everything a worker is configured with.
@@ -82,7 +82,9 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
     let mut beside = JoinSet::new();
     beside.spawn(sweep_fences(activities.clone()));
     beside.spawn(keep_house(database.clone()));
-    beside.spawn(measure(database.clone()));
+    if server.is_some() || telemetry::are_metrics_exported() {
+        beside.spawn(measure(database.clone()));
+    }
     if let Some(settings) = webhooks {
         beside.spawn(Webhooks::new(database.clone(), &settings)?.run());
     }

@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
 use tracing::Instrument as _;
 
 use crate::output::Failure;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, Process};
 
 /// Moves a sync from one vector destination to another without downtime and without losing an entity.
 ///
@@ -87,11 +87,12 @@ impl Cli {
         };
         // Exporters connect by the runtime they are made in.
         let entered = runtime.enter();
-        let telemetry = telemetry::init(&self.log, self.log_format);
-        // What serves has a span per piece of work instead.
-        let span = match &self.command {
-            Command::Worker(_) => tracing::Span::none(),
-            _ => tracing::info_span!("syncmux"),
+        let process = if matches!(self.command, Command::Worker(_)) { Process::Service } else { Process::Command };
+        let telemetry = telemetry::init(&self.log, self.log_format, process);
+        // A service has a span per piece of work instead.
+        let span = match process {
+            Process::Service => tracing::Span::none(),
+            Process::Command => tracing::info_span!("syncmux"),
         };
         let run = async {
             match self.command {

@@ -34,16 +34,32 @@ pub struct Telemetry {
     metrics: Option<SdkMeterProvider>,
 }
 
+/// What a process is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// It does one thing and ends. What it counted is worth nothing afterwards, so it is not exported.
+    Command,
+    /// It runs until it is told to stop.
+    Service,
+}
+
 /// Sets the process up. `filter` is a list such as `info,activities=debug`; `SYNCMUX_LOG` sets it. Call it once, inside the
 /// runtime, before anything is counted.
 ///
 /// What is not usable is said on stderr and left out: a command must not fail because a collector cannot be reached.
-pub fn init(filter: &str, format: LogFormat) -> Telemetry {
+pub fn init(filter: &str, format: LogFormat, process: Process) -> Telemetry {
     let traces = otlp::traces();
     logs::install(filter, format, traces.as_ref());
-    let metrics = prometheus_reader::install(otlp::metrics());
+    let collector = if process == Process::Service { otlp::metrics() } else { None };
+    let metrics = prometheus_reader::install(collector);
     activities::metrics::metrics().begin_at_zero();
     Telemetry { traces, metrics }
+}
+
+/// Whether anybody is sent the metrics of a service.
+#[must_use]
+pub fn are_metrics_exported() -> bool {
+    otlp::wants_metrics()
 }
 
 impl Telemetry {

@@ -1,14 +1,17 @@
 //! Exporters to a collector, by OpenTelemetry's own environment variables.
 
 use std::cell::Cell;
+use std::sync::LazyLock;
 
-use opentelemetry::global;
 use opentelemetry::trace::{SpanId, TraceId};
-use opentelemetry_otlp::{MetricExporter, SpanExporter};
+use opentelemetry::{KeyValue, global};
+use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::PeriodicReader;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracerProvider};
+use uuid::Uuid;
 
 /// A variable that names a collector, for everything or for one signal.
 fn is_wanted(signal: &str) -> bool {
@@ -17,12 +20,19 @@ fn is_wanted(signal: &str) -> bool {
     !disabled && (is_set("OTEL_EXPORTER_OTLP_ENDPOINT") || is_set(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")))
 }
 
-/// Who sends: the service name is `OTEL_SERVICE_NAME`'s to say, or ours.
+/// Who sends: the service name is `OTEL_SERVICE_NAME`'s to say, or ours. Each process is an instance of its own, because each
+/// counts for itself.
 pub(super) fn resource() -> Resource {
+    static INSTANCE: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().to_string());
     let builder = Resource::builder();
     let builder =
         if std::env::var_os("OTEL_SERVICE_NAME").is_some() { builder } else { builder.with_service_name("syncmux") };
-    builder.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
+    builder
+        .with_attributes([
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("service.instance.id", INSTANCE.as_str()),
+        ])
+        .build()
 }
 
 /// Sends spans in batches, when a collector is configured. Contexts of other processes are understood only then.
@@ -32,6 +42,7 @@ pub(super) fn traces() -> Option<SdkTracerProvider> {
     }
     let exporter = SpanExporter::builder()
         .with_tonic()
+        .with_tls_config(ClientTlsConfig::new().with_native_roots())
         .build()
         .map_err(|error| eprintln!("syncmux: traces are not exported: {error}"))
         .ok()?;
@@ -45,13 +56,19 @@ pub(super) fn traces() -> Option<SdkTracerProvider> {
     Some(provider)
 }
 
+/// Whether a collector of metrics is configured.
+pub(super) fn wants_metrics() -> bool {
+    is_wanted("METRICS")
+}
+
 /// Sends metrics now and then, when a collector is configured.
 pub(super) fn metrics() -> Option<PeriodicReader<MetricExporter>> {
-    if !is_wanted("METRICS") {
+    if !wants_metrics() {
         return None;
     }
     let exporter = MetricExporter::builder()
         .with_tonic()
+        .with_tls_config(ClientTlsConfig::new().with_native_roots())
         .build()
         .map_err(|error| eprintln!("syncmux: metrics are not exported: {error}"))
         .ok()?;

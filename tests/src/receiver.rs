@@ -15,7 +15,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::AbortHandle;
+use tokio::sync::oneshot;
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -55,7 +55,8 @@ struct Desk {
 pub struct Receiver {
     address: SocketAddr,
     desk: Arc<Mutex<Desk>>,
-    task: Mutex<Option<AbortHandle>>,
+    /// Dropped, it lets go of every connection.
+    serving: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 impl Receiver {
@@ -72,7 +73,7 @@ impl Receiver {
         let desk = Desk { secrets: secrets.iter().map(secret).collect(), ..Desk::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let receiver = Self { address, desk: Arc::new(Mutex::new(desk)), task: Mutex::default() };
+        let receiver = Self { address, desk: Arc::new(Mutex::new(desk)), serving: Mutex::default() };
         receiver.serve(listener);
         receiver
     }
@@ -83,16 +84,14 @@ impl Receiver {
         format!("http://{}/hook", self.address)
     }
 
-    /// Answers the next requests with these, and 204 after them.
+    /// Answers the next requests with these, and 204 after them. A status of 0 is no answer, ever.
     pub fn answer_next(&self, statuses: &[u16]) {
         self.desk().script.extend(statuses);
     }
 
     /// Takes no connections any more. What it received stays.
     pub fn go_away(&self) {
-        if let Some(task) = self.task.lock().expect("no holder panics").take() {
-            task.abort();
-        }
+        drop(self.serving.lock().expect("no holder panics").take());
     }
 
     /// Takes connections again, on the same port.
@@ -117,7 +116,7 @@ impl Receiver {
     /// Requests that were acknowledged, in order.
     #[must_use]
     pub fn acknowledged(&self) -> Vec<Received> {
-        self.desk().received.iter().filter(|it| it.status < 300).cloned().collect()
+        self.desk().received.iter().filter(|it| (200..300).contains(&it.status)).cloned().collect()
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
@@ -127,15 +126,26 @@ impl Receiver {
     fn serve(&self, listener: TcpListener) {
         let desk = Arc::clone(&self.desk);
         let handler = move |headers: HeaderMap, body: Bytes| async move {
-            let mut desk = desk.lock().expect("no request panicked");
-            let status = desk.script.pop_front().unwrap_or(204);
-            let received = read(&headers, &body, &desk.secrets, status);
-            desk.received.push(received);
+            let status = {
+                let mut desk = desk.lock().expect("no request panicked");
+                let status = desk.script.pop_front().unwrap_or(204);
+                let received = read(&headers, &body, &desk.secrets, status);
+                desk.received.push(received);
+                status
+            };
+            if status == 0 {
+                std::future::pending::<()>().await;
+            }
             StatusCode::from_u16(status).expect("a script holds statuses")
         };
         let app = Router::new().route("/hook", post(handler));
-        let task = tokio::spawn(async move { axum::serve(listener, app).await }).abort_handle();
-        *self.task.lock().expect("no holder panics") = Some(task);
+        let (sender, end) = oneshot::channel::<()>();
+        // Connections that are kept alive must end as well, which only a graceful end does.
+        let until = async move {
+            let _ = end.await;
+        };
+        tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(until).await });
+        *self.serving.lock().expect("no holder panics") = Some(sender);
     }
 }
 

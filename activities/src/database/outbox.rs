@@ -134,9 +134,7 @@ pub async fn want(database: &Database, lease: Duration) -> Result<()> {
 /// Those of the database.
 pub async fn claim(database: &Database, limit: u32, lease: Duration) -> Result<Vec<Event>> {
     sqlx::query_as(
-        "UPDATE sync_multiplexer.webhook_event AS event
-         SET attempts = event.attempts + 1, next_attempt_at = clock_timestamp() + $2 * interval '1 second'
-         FROM (
+        "WITH taken AS MATERIALIZED (
              SELECT due.sequence FROM sync_multiplexer.webhook_event AS due
              WHERE due.dead_at IS NULL AND due.next_attempt_at <= clock_timestamp()
                AND NOT EXISTS (
@@ -147,7 +145,10 @@ pub async fn claim(database: &Database, limit: u32, lease: Duration) -> Result<V
              ORDER BY due.next_attempt_at, due.sequence
              LIMIT $1
              FOR UPDATE SKIP LOCKED
-         ) AS taken
+         )
+         UPDATE sync_multiplexer.webhook_event AS event
+         SET attempts = event.attempts + 1, next_attempt_at = clock_timestamp() + $2 * interval '1 second'
+         FROM taken
          WHERE event.sequence = taken.sequence
          RETURNING event.event_id, event.sequence, event.type, event.data, event.occurred_at, event.attempts",
     )

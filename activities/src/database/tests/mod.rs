@@ -12,6 +12,7 @@ mod fence;
 mod ledger;
 mod migrations;
 mod operations;
+mod outbox;
 mod plans;
 mod platform;
 mod resyncs;

@@ -18,7 +18,6 @@ use proto::v1::{
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
-use tracing::Instrument as _;
 use uuid::Uuid;
 use workflows::definitions::markers;
 
@@ -29,6 +28,7 @@ use crate::destinations::Hit;
 use crate::error::Result as CrateResult;
 use crate::heartbeat::with_heartbeat;
 use crate::metrics::metrics;
+use crate::trace_context::within;
 use crate::{active_search, activity_span, search, steps};
 
 /// Every step, with what they share. One per worker process.
@@ -94,7 +94,7 @@ impl Activities {
 macro_rules! step {
     ($self:ident, $ctx:ident, $step:ident, $input:ident) => {{
         let span = activity_span::of(&$ctx, &$input);
-        with_heartbeat(&$ctx, Box::pin(steps::$step::run(&$self.context, $input))).instrument(span).await
+        within(span, with_heartbeat(&$ctx, Box::pin(steps::$step::run(&$self.context, $input)))).await
     }};
 }
 

@@ -65,7 +65,7 @@ impl Ids {
             let found = places.iter().filter_map(|place| place.get(key)).filter_map(Value::as_str);
             found.map(str::to_owned).find(|id| !id.is_empty())
         };
-        Self { operation: find("operationId"), sync: find("syncId") }
+        Self { operation: find("operation_id"), sync: find("sync_id") }
     }
 }
 

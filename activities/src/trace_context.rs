@@ -15,7 +15,7 @@ use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry::{Context, global};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use temporalio_common::protos::temporal::api::common::v1::Payload;
-use tracing::Span;
+use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The header of Temporal that carries the context.
@@ -56,6 +56,23 @@ pub fn current() -> HashMap<String, String> {
 pub fn trace_id(context: &Context) -> String {
     let span = context.span();
     if span.span_context().is_valid() { span.span_context().trace_id().to_string() } else { String::new() }
+}
+
+/// Does `work` in a span that ends with it, also when it is dropped.
+///
+/// A span that is only let go of ends when nobody holds it any more, and clients hold the one that was current when they opened
+/// a connection for as long as that is open.
+pub async fn within<T>(span: Span, work: impl Future<Output = T>) -> T {
+    let _ending = Ending(span.clone());
+    work.instrument(span).await
+}
+
+struct Ending(Span);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.context().span().end();
+    }
 }
 
 /// Headers of an HTTP request that is made now.

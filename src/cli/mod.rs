@@ -24,8 +24,8 @@ pub(crate) use progress_bar::ForkBar;
 
 use std::process::ExitCode;
 
+use activities::trace_context;
 use clap::{Parser, Subcommand};
-use tracing::Instrument as _;
 
 use crate::output::Failure;
 use crate::telemetry::{self, LogFormat, Process};
@@ -114,7 +114,7 @@ impl Cli {
                 Command::Stack(command) => command.run().await,
             }
         };
-        let outcome = runtime.block_on(run.instrument(span));
+        let outcome = runtime.block_on(trace_context::within(span, run));
         telemetry.shut_down();
         drop(entered);
         // Blocking work that nobody waits for any more must not hold the exit.

@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use opentelemetry::global;
 use opentelemetry::propagation::Extractor;
-use tracing::Instrument as _;
+use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -35,15 +35,18 @@ pub async fn observe(request: Request, next: Next) -> Response {
     );
     // Refused only when the span is recorded nowhere.
     let _ = span.set_parent(parent);
-    let started = Instant::now();
-    let response = next.run(request).instrument(span.clone()).await;
-    let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
-    if status.is_server_error() {
-        span.record("otel.status_code", "error");
-    }
-    metrics().http_request(&route, method, status.as_u16(), started.elapsed());
-    response
+    let answered = async {
+        let started = Instant::now();
+        let response = next.run(request).await;
+        let (span, status) = (Span::current(), response.status());
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "error");
+        }
+        metrics().http_request(&route, method, status.as_u16(), started.elapsed());
+        response
+    };
+    trace_context::within(span, answered).await
 }
 
 /// A caller may send any word as a method.

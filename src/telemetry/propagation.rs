@@ -57,7 +57,7 @@ impl ClientInterceptor for TraceStarts {
         if let Some(carried) = trace_context::to_task(&span.context()) {
             input.options.header.get_or_insert_default().fields.insert(TEMPORAL_HEADER.to_owned(), carried);
         }
-        async move { next.run(input).await }.instrument(span).boxed()
+        trace_context::within(span, async move { next.run(input).await }).boxed()
     }
 }
 

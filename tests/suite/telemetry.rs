@@ -39,7 +39,10 @@ fn named<'a>(spans: &'a [SpanRecord], name: &str) -> Vec<&'a SpanRecord> {
 
 fn one<'a>(spans: &'a [SpanRecord], name: &str, trace: &str) -> &'a SpanRecord {
     let found: Vec<_> = named(spans, name).into_iter().filter(|span| span.trace_id == trace).collect();
-    let [span] = found.as_slice() else { panic!("{} spans are named {name:?}", found.len()) };
+    let [span] = found.as_slice() else {
+        let all: Vec<_> = spans.iter().map(|span| (&span.name, &span.trace_id)).collect();
+        panic!("{} spans of {trace} are named {name:?}: {all:#?}", found.len())
+    };
     span
 }
 

@@ -66,6 +66,7 @@ async fn every_phase_and_the_flip_arrive_in_order_also_after_the_receiver_was_aw
         "replay",
         "close",
         "catch-up",
+        "close",
         "finish",
         "verify",
         "mark-ready",
@@ -73,7 +74,11 @@ async fn every_phase_and_the_flip_arrive_in_order_also_after_the_receiver_was_aw
     ];
     let expected: Vec<String> = phases.iter().map(|phase| format!("operation.phase {phase}")).collect();
     let what: Vec<String> = events.iter().map(Received::what).collect();
-    assert_eq!(what.split_last(), Some((&"operation.ended completed".to_owned(), expected.as_slice())));
+    assert_eq!(
+        what.split_last(),
+        Some((&"operation.ended completed".to_owned(), expected.as_slice())),
+        "in this order"
+    );
     for event in &events {
         let data = &event.body["data"];
         assert_eq!((&data["operation"], &data["sync_id"]), (&json!("fork"), &json!(world.ids.sync_id)));

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use tracing::Instrument as _;
+use tracing::Span;
 use tracing::field::Empty;
 
 use super::{DenseFidelity, Destination, EntityDocument, EntityRef, Hit, Query, StoredEntity, UpsertOutcome};
 use crate::error::Result;
 use crate::metrics::metrics;
+use crate::trace_context::within;
 
 /// Passes every call on to the destination inside.
 pub(crate) struct Observed<D> {
@@ -34,14 +35,18 @@ impl<D: Destination> Observed<D> {
             otel.status_code = Empty,
             error_kind = Empty,
         );
-        let started = Instant::now();
-        let result = call.instrument(span.clone()).await;
-        if let Err(error) = &result {
-            span.record("otel.status_code", "error");
-            span.record("error_kind", error.kind().name());
-        }
-        metrics().destination_request(self.kind, &result, started.elapsed());
-        result
+        let observed = async {
+            let started = Instant::now();
+            let result = call.await;
+            if let Err(error) = &result {
+                let span = Span::current();
+                span.record("otel.status_code", "error");
+                span.record("error_kind", error.kind().name());
+            }
+            metrics().destination_request(self.kind, &result, started.elapsed());
+            result
+        };
+        within(span, observed).await
     }
 }
 

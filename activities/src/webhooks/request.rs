@@ -7,7 +7,6 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
 use serde_json::json;
-use tracing::Instrument as _;
 
 use super::address::{Address, Resolver};
 use super::secret::SigningSecret;
@@ -80,7 +79,7 @@ impl Receiver {
             event_type = event.event_type,
             attempt = event.attempts,
         );
-        self.attempt(event).instrument(span).await
+        trace_context::within(span, self.attempt(event)).await
     }
 
     async fn attempt(&self, event: &Event) -> Answer {

@@ -74,3 +74,43 @@ impl Extractor for Headers<'_> {
         self.0.keys().map(axum::http::HeaderName::as_str).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::telemetry::{prometheus_reader, prometheus_text};
+
+    /// The only test of this program that counts: the meter is the process's own.
+    #[tokio::test]
+    async fn requests_are_counted_by_the_route_that_matched_and_never_by_path_or_made_up_method() {
+        let _provider = prometheus_reader::install(None);
+        let app = Router::new()
+            .route("/sync/{sync_id}", get(async || "ok"))
+            .route("/broken", get(async || StatusCode::BAD_GATEWAY))
+            .fallback(async || StatusCode::NOT_FOUND)
+            .layer(axum::middleware::from_fn(observe));
+        for (method, path) in
+            [("GET", "/sync/1"), ("GET", "/sync/2"), ("BREW", "/sync/3"), ("GET", "/broken"), ("GET", "/etc/passwd")]
+        {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            app.clone().oneshot(request).await.unwrap();
+        }
+        let text = prometheus_text().unwrap();
+        for line in [
+            r#"syncmux_http_requests_total{method="GET",route="/sync/{sync_id}",status="200"} 2"#,
+            r#"syncmux_http_requests_total{method="other",route="/sync/{sync_id}",status="405"} 1"#,
+            r#"syncmux_http_requests_total{method="GET",route="/broken",status="502"} 1"#,
+            r#"syncmux_http_requests_total{method="GET",route="unmatched",status="404"} 1"#,
+            r#"syncmux_http_request_duration_seconds_count{route="/sync/{sync_id}"} 3"#,
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("passwd") && !text.contains("BREW"));
+    }
+}

@@ -4,8 +4,8 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::FilterFn;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing::subscriber::Interest;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
@@ -28,23 +28,39 @@ pub(super) fn install(filter: &str, format: LogFormat, traces: Option<&SdkTracer
     });
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
-        LogFormat::Text => lines.with_target(false).with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    // What is logged does not decide what is traced.
-    let spans = traces.map(|traces| {
-        tracing_opentelemetry::layer()
-            .with_tracer(traces.tracer("syncmux"))
-            .with_location(false)
-            .with_threads(false)
-            .with_filter(FilterFn::new(is_traced))
-    });
-    tracing_subscriber::registry().with(spans).with(lines).init();
+    let Some(traces) = traces else {
+        return tracing_subscriber::registry().with(lines).with(filter).init();
+    };
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(traces.tracer("syncmux"))
+        .with_location(false)
+        .with_threads(false)
+        .with_filter(Traced);
+    // What is logged does not decide what is traced, so each has a filter of its own.
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).init();
 }
 
 /// Spans of this program. Its log lines are no part of a trace: they would carry words to another system.
-fn is_traced(metadata: &Metadata<'_>) -> bool {
-    let is_ours =
-        ["activities", "workflows", "sync_multiplexer"].iter().any(|room| metadata.target().starts_with(room));
-    metadata.is_span() && is_ours && *metadata.level() <= LevelFilter::INFO && metadata.target() != LOG_ONLY
+///
+/// It is asked anew for each span. What filters decided is kept per thread, and a library that asks whether something would be
+/// logged, as sqlx does for each statement, leaves its answer behind: a span that nobody is asked about would be lost by it.
+struct Traced;
+
+impl<S> Filter<S> for Traced {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        let is_ours =
+            ["activities", "workflows", "sync_multiplexer"].iter().any(|it| metadata.target().starts_with(it));
+        metadata.is_span() && is_ours && *metadata.level() <= LevelFilter::INFO && metadata.target() != LOG_ONLY
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.is_span() { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::INFO)
+    }
 }

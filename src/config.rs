@@ -3,11 +3,14 @@
 mod native;
 mod platform_api;
 mod secret;
+mod webhook;
 
 pub use native::NativeArgs;
 pub use platform_api::PlatformApiArgs;
 pub use secret::secret;
+pub use webhook::WebhookArgs;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -70,6 +73,12 @@ pub struct WorkerArgs {
     /// The platform's API.
     #[command(flatten)]
     pub platform_api: PlatformApiArgs,
+    /// The receiver of webhooks.
+    #[command(flatten)]
+    pub webhook: WebhookArgs,
+    /// Address that answers /metrics, /livez and /readyz, such as 127.0.0.1:9464; without it nothing listens
+    #[arg(long, env = "SYNCMUX_METRICS_ADDRESS", value_name = "HOST:PORT")]
+    pub metrics_address: Option<SocketAddr>,
     /// Activities run at a time by this process
     #[arg(long, env = "SYNCMUX_ACTIVITY_SLOTS", default_value_t = 16, value_name = "N")]
     pub activity_slots: usize,

@@ -1,6 +1,7 @@
 //! The client side of Temporal: connect, start or answer, wait with progress, register search attributes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -38,6 +39,7 @@ use workflows::{
 
 use crate::config::TemporalArgs;
 use crate::output::Failure;
+use crate::telemetry::propagation::TraceStarts;
 
 /// How often in a row Temporal may refuse at once to say how a workflow ended.
 const UNANSWERED: u32 = 30;
@@ -64,7 +66,7 @@ pub async fn connect(args: &TemporalArgs) -> Result<Client, Failure> {
 pub async fn connect_for(args: &TemporalArgs, patience: Duration) -> Result<Client, Failure> {
     let load =
         LoadClientConfigProfileOptions::builder().maybe_config_file_profile(args.temporal_profile.clone()).build();
-    let (mut connection, client) = ClientOptions::load_from_config(load).map_err(|error| {
+    let (mut connection, mut client) = ClientOptions::load_from_config(load).map_err(|error| {
         Failure::new(ErrorKind::InvalidInput, format!("Temporal's configuration does not read: {error}"))
     })?;
     if let Some(address) = &args.temporal_address {
@@ -72,6 +74,7 @@ pub async fn connect_for(args: &TemporalArgs, patience: Duration) -> Result<Clie
             Failure::new(ErrorKind::InvalidInput, format!("{address:?} is not a host and port: {error}"))
         })?;
     }
+    client.client_interceptors.push(Arc::new(TraceStarts));
     connection.identity = format!("syncmux@{}", std::process::id());
     connection.connect_timeout = Some(Duration::from_secs(5));
     connection.retry_options = RetryOptions::builder().max_elapsed_time(Some(patience)).max_retries(100).build();

@@ -27,7 +27,9 @@ use crate::database::{Database, SlotScope, fence};
 use crate::destinations::Hit;
 use crate::error::Result as CrateResult;
 use crate::heartbeat::with_heartbeat;
-use crate::{active_search, search, steps};
+use crate::metrics::metrics;
+use crate::trace_context::within;
+use crate::{active_search, activity_span, search, steps};
 
 /// Every step, with what they share. One per worker process.
 #[derive(Clone)]
@@ -57,7 +59,9 @@ impl Activities {
     ///
     /// Those of the database.
     pub async fn sweep_fences(&self) -> CrateResult<u64> {
-        fence::sweep(&self.context.database).await
+        let swept = fence::sweep(&self.context.database).await?;
+        metrics().fences_swept(swept);
+        Ok(swept)
     }
 
     /// Searches a slot the way a reader would.
@@ -88,9 +92,10 @@ impl Activities {
 }
 
 macro_rules! step {
-    ($self:ident, $ctx:ident, $step:ident, $input:ident) => {
-        with_heartbeat(&$ctx, Box::pin(steps::$step::run(&$self.context, $input))).await
-    };
+    ($self:ident, $ctx:ident, $step:ident, $input:ident) => {{
+        let span = activity_span::of(&$ctx, &$input);
+        within(span, with_heartbeat(&$ctx, Box::pin(steps::$step::run(&$self.context, $input)))).await
+    }};
 }
 
 #[activities]

@@ -11,8 +11,10 @@
 //! | [`destinations`] | vector databases |
 //! | [`throttle`] | how fast work goes: limits of operators, health of destinations |
 //! | [`inspection`] | what a replay would make of an entity, for people to look at |
+//! | [`metrics`], [`trace_context`] | what is counted, and which trace a piece of work belongs to |
 //! | [`platform_api`] | the platform's HTTP API: starting, watching and cancelling its jobs |
 //! | [`api_keys`] | whose a key of the platform is, for callers of our own HTTP API |
+//! | [`webhooks`] | events, sent to a receiver |
 //! | [`connections`], [`credentials`], [`profile`] | how to get into a destination, and how a slot is built |
 //!
 //! Failures are classified where they happen, into [`error::Error`]; `activity_error` tells Temporal.
@@ -22,6 +24,7 @@ mod active_search;
 mod activities;
 mod activity_error;
 pub mod api_keys;
+mod activity_span;
 pub mod chunking;
 pub mod connections;
 pub mod content;
@@ -35,6 +38,7 @@ mod heartbeat;
 mod ids;
 pub mod inspection;
 pub mod json;
+pub mod metrics;
 pub mod platform_api;
 pub mod profile;
 pub mod raw_store;
@@ -44,7 +48,9 @@ pub mod sparse;
 mod steps;
 pub mod text;
 pub mod throttle;
+pub mod trace_context;
 mod verification;
+pub mod webhooks;
 
 pub use activities::Activities;
 pub use context::Settings;

@@ -31,10 +31,11 @@ pub(crate) use progress_bar::ForkBar;
 
 use std::process::ExitCode;
 
+use activities::trace_context;
 use clap::{Parser, Subcommand};
 
 use crate::output::Failure;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, Process};
 
 /// Moves a sync from one vector destination to another without downtime and without losing an entity.
 ///
@@ -94,12 +95,20 @@ impl Cli {
     /// Runs the command to its exit code.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        telemetry::init(&self.log, self.log_format);
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return Failure::from(error).exit(),
         };
-        let outcome = runtime.block_on(async {
+        // Exporters connect by the runtime they are made in.
+        let entered = runtime.enter();
+        let process = if matches!(self.command, Command::Worker(_)) { Process::Service } else { Process::Command };
+        let telemetry = telemetry::init(&self.log, self.log_format, process);
+        // A service has a span per piece of work instead.
+        let span = match process {
+            Process::Service => tracing::Span::none(),
+            Process::Command => tracing::info_span!("syncmux"),
+        };
+        let run = async {
             match self.command {
                 Command::Demo(command) => command.run().await,
                 Command::Worker(command) => command.run().await,
@@ -124,7 +133,10 @@ impl Cli {
                 Command::Arf(command) => command.run().await,
                 Command::Stack(command) => command.run().await,
             }
-        });
+        };
+        let outcome = runtime.block_on(trace_context::within(span, run));
+        telemetry.shut_down();
+        drop(entered);
         // Blocking work that nobody waits for any more must not hold the exit.
         runtime.shutdown_background();
         match outcome {

@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::classify::During;
 use super::text_enum::text_enum;
-use super::{Database, collection, sync_lock, throttle};
+use super::{Database, collection, outbox, sync_lock, throttle};
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::metrics;
 
 text_enum! {
     /// What was asked for.
@@ -229,7 +230,7 @@ impl Row<'_> {
     /// Records it, or notes a newer run of it. The inner result says whether what is recorded is this operation.
     async fn insert(&self, connection: &mut PgConnection) -> Result<Result<Operation>> {
         const DOING: &str = "recording the operation";
-        sqlx::query(
+        let inserted: Option<bool> = sqlx::query_scalar(
             "INSERT INTO sync_multiplexer.operation
                  (operation_id, organization_id, sync_id, collection_id, slot_id, kind, workflow_id, run_id,
                   requested_by, options, phase)
@@ -242,7 +243,8 @@ impl Row<'_> {
                AND operation.organization_id = excluded.organization_id
                AND operation.sync_id IS NOT DISTINCT FROM excluded.sync_id
                AND operation.collection_id IS NOT DISTINCT FROM excluded.collection_id
-               AND operation.kind = excluded.kind AND operation.slot_id IS NOT DISTINCT FROM excluded.slot_id",
+               AND operation.kind = excluded.kind AND operation.slot_id IS NOT DISTINCT FROM excluded.slot_id
+             RETURNING xmax = 0",
         )
         .bind(self.operation_id)
         .bind(self.organization_id)
@@ -255,12 +257,15 @@ impl Row<'_> {
         .bind(self.requested_by)
         .bind(self.options)
         .bind(self.phase)
-        .execute(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await
         .during(DOING)?;
         let recorded = read(connection, self.organization_id, self.operation_id).await?;
         if recorded.as_ref().is_some_and(|operation| self.is(operation) && operation.state == OperationState::Running) {
             self.end_earlier(connection).await?;
+        }
+        if let (Some(true), Some(operation)) = (inserted, &recorded) {
+            outbox::phase(connection, operation).await?;
         }
         Ok(recorded.filter(|operation| self.is(operation)).ok_or_else(|| {
             Error::new(
@@ -310,20 +315,32 @@ impl Row<'_> {
 /// # Errors
 /// `NotFound` when the organisation has no such operation.
 pub async fn set_phase(database: &Database, organization_id: Uuid, operation_id: Uuid, phase: &str) -> Result<()> {
-    let known = sqlx::query(
+    const DOING: &str = "recording the phase";
+    let mut transaction = database.pool().begin().await.during(DOING)?;
+    let earlier: Option<String> = sqlx::query_scalar(
         "UPDATE sync_multiplexer.operation
          SET state = 'running', terminated = false, error_kind = NULL, error_message = NULL, ended_at = NULL,
              phase = $3, updated_at = now()
-         WHERE operation_id = $1 AND organization_id = $2 AND (state = 'running' OR terminated)",
+         FROM (
+             SELECT before.operation_id, before.phase FROM sync_multiplexer.operation AS before
+             WHERE before.operation_id = $1 AND before.organization_id = $2
+               AND (before.state = 'running' OR before.terminated)
+             FOR UPDATE
+         ) AS before
+         WHERE operation.operation_id = before.operation_id AND operation.organization_id = $2
+         RETURNING before.phase",
     )
     .bind(operation_id)
     .bind(organization_id)
     .bind(phase)
-    .execute(database.pool())
+    .fetch_optional(&mut *transaction)
     .await
-    .during("recording the phase")?
-    .rows_affected();
-    if known == 0 { get(database, organization_id, operation_id).await.map(|_| ()) } else { Ok(()) }
+    .during(DOING)?;
+    let operation = read(&mut transaction, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))?;
+    if earlier.is_some_and(|earlier| earlier != phase) {
+        outbox::phase(&mut transaction, &operation).await?;
+    }
+    transaction.commit().await.during(DOING)
 }
 
 /// Records the end and returns what is recorded. An operation that ended already keeps its first outcome, unless that was
@@ -360,12 +377,17 @@ pub async fn end(
     .await
     .during(DOING)?
     .rows_affected();
-    let recorded = read(&mut transaction, organization_id, operation_id).await?;
-    if let Some(operation) = recorded.as_ref().filter(|_| ended > 0) {
-        throttle::forget(&mut transaction, operation).await?;
+    let recorded =
+        read(&mut transaction, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))?;
+    if ended > 0 {
+        outbox::ended(&mut transaction, &recorded).await?;
+        throttle::forget(&mut transaction, &recorded).await?;
     }
     transaction.commit().await.during(DOING)?;
-    recorded.ok_or_else(|| not_found(operation_id))
+    if ended > 0 {
+        metrics().operation_ended(recorded.kind, recorded.state);
+    }
+    Ok(recorded)
 }
 
 /// Records that the workflow of an operation was terminated, and returns what is recorded. Only for who knows that from

@@ -9,6 +9,7 @@
 mod document;
 mod entity_sort;
 mod fusion;
+mod observed;
 pub mod pgvector;
 pub mod qdrant;
 mod validate;
@@ -19,6 +20,7 @@ pub use document::{
     StoredEntity, UpsertOutcome,
 };
 pub(crate) use entity_sort::EntitySort;
+pub(crate) use observed::Observed;
 pub use validate::validate;
 
 use std::borrow::Cow;

@@ -149,6 +149,7 @@ pub(super) fn open_slot(scope: SlotScope, shelf: &Arc<Shelf>) -> OpenSlot {
         feed: Feed::Chunks { chunker: Arc::new(chunker), embedder: Arc::new(Echo::default()) },
         destination: Arc::<Shelf>::clone(shelf),
         health: Arc::default(),
+        destination_kind: "pgvector",
     }
 }
 

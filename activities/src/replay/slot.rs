@@ -27,6 +27,8 @@ pub(crate) struct OpenSlot {
     pub(crate) destination: Arc<dyn Destination>,
     /// How that is, as this worker sees it.
     pub(crate) health: Arc<Health>,
+    /// Kind of that, as the profile lays it out.
+    pub(crate) destination_kind: &'static str,
 }
 
 /// What a slot is given of an entity, and what makes it.
@@ -86,8 +88,9 @@ impl OpenSlot {
         let feed = Feed::open(context, &profile).await?;
         require_model(scope, embedder_model.as_deref(), feed.model())?;
         let destination = destination(context, scope, collection_id, connection_id, &profile).await?;
+        let destination_kind = profile.destination_kind();
         let health = context.throttle.healths.of(connection_id);
-        Ok(Self { scope, collection_id, source_short_name, feed, destination, health })
+        Ok(Self { scope, collection_id, source_short_name, feed, destination, destination_kind, health })
     }
 
     /// The same, for work in a lane.

@@ -12,6 +12,7 @@
 //! what holds it back.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use proto::v1::{ReplaySegmentInput, ReplaySegmentOutput};
 use uuid::Uuid;
@@ -21,6 +22,7 @@ use crate::database::batch_hold::Attempt;
 use crate::database::{PlannedChange, segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
+use crate::metrics::metrics;
 use crate::replay::{Carrier, Donors, Hand, OpenSlot};
 use crate::throttle::Lane;
 
@@ -90,6 +92,7 @@ async fn work(context: &Context, attempt: Attempt, batch_entities: u32, lane: &A
         next_index += u32::try_from(batch.len())
             .map_err(|_| Error::new(ErrorKind::Internal, "a batch is longer than a segment can be"))?;
         let admission = lane.entities(batch.len()).await?;
+        let started = Instant::now();
         let ready = carrier.prepare_batch(batch).await?;
         // Before the right to write is taken: whoever has that keeps plans out.
         let permit = lane.destination(&slot.health).await?;
@@ -98,6 +101,7 @@ async fn work(context: &Context, attempt: Attempt, batch_entities: u32, lane: &A
         let record = hold.keep(carrier.land(&context.database, ready, next_index, in_hand)).await?;
         drop(permit);
         hold.record(from_index, &record).await?;
+        metrics().batch(slot.destination_kind, &record, started.elapsed());
         admission.end().await?;
         rest = after;
         in_hand = &[];

@@ -13,6 +13,7 @@ mod idempotency;
 mod ledger;
 mod migrations;
 mod operations;
+mod outbox;
 mod plans;
 mod platform;
 mod resyncs;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::classify::Failure;
 use crate::error::ErrorKind;
+use crate::metrics::metrics;
 
 /// Longest wait for a rate limit, all waits of one request together. A bucket of tokens fills up within a minute; the
 /// rest is for other writers who take from it.
@@ -72,6 +73,7 @@ impl Throttle {
             };
             let Some(again) = again else { return Err(failure) };
             tracing::debug!(kind = error.kind().name(), "a request to Qdrant is repeated");
+            metrics().retry(error);
             sleep_until(again).await;
         }
     }

@@ -18,6 +18,7 @@ use reqwest::{Client, ClientBuilder, Method};
 
 use super::endpoint::VespaEndpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::trace_context;
 
 /// A connection without requests is closed after this long; Vespa Cloud closes it soon after.
 const IDLE: Duration = Duration::from_secs(25);
@@ -114,7 +115,11 @@ impl Connections {
         let _busy = Busy(&connection.in_flight);
 
         let url = format!("{}{}", self.endpoint.origin(), request.target);
-        let mut builder = self.client(connection).request(request.method.clone(), url).timeout(request.timeout);
+        let mut builder = self
+            .client(connection)
+            .request(request.method.clone(), url)
+            .headers(trace_context::http_headers())
+            .timeout(request.timeout);
         if let Some(body) = &request.body {
             builder = builder.header(CONTENT_TYPE, "application/json; charset=utf-8");
             builder = match compress(body) {

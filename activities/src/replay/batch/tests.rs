@@ -55,6 +55,7 @@ fn slot(feed: Feed, shelf: &Arc<Shelf>) -> OpenSlot {
         feed,
         destination: Arc::<Shelf>::clone(shelf),
         health: Arc::default(),
+        destination_kind: "pgvector",
     }
 }
 

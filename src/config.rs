@@ -2,9 +2,11 @@
 
 mod native;
 mod platform_api;
+mod secret_files;
 
 pub use native::NativeArgs;
 pub use platform_api::PlatformApiArgs;
+pub(crate) use secret_files::with_secret_files;
 
 use std::path::PathBuf;
 

@@ -39,7 +39,7 @@ impl WorkerSettings {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the settings of the platform's own destinations or of its API are not usable.
+    /// `InvalidInput` when the settings of the platform's own destinations are not usable.
     pub fn activities(&self) -> Result<Settings, Failure> {
         let args = &self.worker;
         Ok(Settings {
@@ -50,7 +50,7 @@ impl WorkerSettings {
             native: args.native.destinations()?,
             model_dir: args.model_dir.clone(),
             embeddings_api_key: args.embeddings_api_key.clone(),
-            platform_api: args.platform_api.settings()?,
+            platform_api: args.platform_api.settings(),
         })
     }
 }
@@ -85,7 +85,7 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
         .max_heartbeat_throttle_interval(Duration::from_secs(5))
         // When a worker dies, its sticky workflow tasks wait this long before another worker gets them.
         .sticky_queue_schedule_to_start_timeout(Duration::from_secs(2))
-        .register_activities(activities)
+        .register_activities(activities.clone())
         .register_workflow::<ForkWorkflow>()
         .and_then(|options| options.register_workflow::<FollowWorkflow>())
         .and_then(|options| options.register_workflow::<ForkCollectionWorkflow>())
@@ -105,6 +105,7 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
         ended = &mut running => ended,
         () = &mut stop => {
             tracing::info!("shutting down; running activities hand over");
+            activities.drain();
             shut_down();
             running.await
         }

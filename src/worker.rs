@@ -39,7 +39,7 @@ impl WorkerSettings {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the settings of the platform's own destinations are not usable.
+    /// `InvalidInput` when the settings of the platform's own destinations or of its API are not usable.
     pub fn activities(&self) -> Result<Settings, Failure> {
         let args = &self.worker;
         Ok(Settings {
@@ -50,7 +50,7 @@ impl WorkerSettings {
             native: args.native.destinations()?,
             model_dir: args.model_dir.clone(),
             embeddings_api_key: args.embeddings_api_key.clone(),
-            platform_api: args.platform_api.settings(),
+            platform_api: args.platform_api.settings()?,
         })
     }
 }

@@ -108,9 +108,8 @@ impl NativeArgs {
     }
 }
 
-/// A secret that is set to nothing is not set.
-pub(super) fn filled(secret: Option<&SecretString>) -> Option<SecretString> {
-    secret.filter(|secret| !secret.expose_secret().trim().is_empty()).cloned()
+fn filled(secret: Option<&SecretString>) -> Option<SecretString> {
+    secret.filter(|secret| !secret.expose_secret().is_empty()).cloned()
 }
 
 fn invalid(message: &str) -> Error {

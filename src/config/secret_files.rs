@@ -1,5 +1,6 @@
 //! Secrets from files, as orchestrators mount them: where a variable `NAME` takes a secret, `NAME_FILE` may name a file with
-//! it instead. A secret is an argument whose variable's value is hidden in the help; so a new one needs nothing more.
+//! it instead. A secret is an argument whose variable's value is hidden in the help; so a new one needs nothing more. Where a
+//! command has an argument of its own for the file, it is left to that.
 
 use std::path::Path;
 
@@ -27,7 +28,9 @@ pub(crate) fn with_secret_files(
 }
 
 fn fill(command: Command, variable: &impl Fn(&str) -> Option<String>, failure: &mut Option<Failure>) -> Command {
+    let own: Vec<_> = command.get_arguments().filter_map(Arg::get_env).map(ToOwned::to_owned).collect();
     let command = command.mut_args(|arg| match secret_of(&arg) {
+        Some(name) if own.iter().any(|it| *it == *format!("{name}_FILE")) => arg,
         Some(name) => filled(documented(arg, &name), &name, variable, failure),
         None => arg,
     });

@@ -24,14 +24,28 @@ impl Evidence {
     }
 
     /// Runs a command, and keeps what it prints.
-    pub(super) fn add_command(&mut self, command: &mut Command) -> Output {
-        let output = command.output().expect("the program runs");
-        let words: Vec<_> = command.get_args().map(|it| it.to_string_lossy().into_owned()).collect();
-        // What the caller wrote on the line is the caller's.
-        let what = format!("the command {}", words.first().cloned().unwrap_or_default());
-        self.add(format!("{what}, its output"), output.stdout.clone());
-        self.add(format!("{what}, its messages and logs"), output.stderr.clone());
-        output
+    pub(super) fn add_command(&mut self, command: Command) -> Output {
+        self.add_commands(vec![command]).remove(0)
+    }
+
+    /// Runs commands side by side, and keeps what they print.
+    pub(super) fn add_commands(&mut self, commands: Vec<Command>) -> Vec<Output> {
+        let running: Vec<_> = commands
+            .into_iter()
+            .map(|mut command| {
+                // What else stands on the line is the caller's own.
+                let name = command.get_args().next().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
+                (name, std::thread::spawn(move || command.output().expect("the program runs")))
+            })
+            .collect();
+        let ended = running.into_iter().map(|(name, running)| (name, running.join().expect("no panic")));
+        ended
+            .map(|(name, output)| {
+                self.add(format!("the command {name}, its output"), output.stdout.clone());
+                self.add(format!("the command {name}, its messages and logs"), output.stderr.clone());
+                output
+            })
+            .collect()
     }
 
     /// Keeps histories, descriptions and progress of everything that ran on the world's queue. Returns how many there were.
@@ -61,17 +75,16 @@ impl Evidence {
         count
     }
 
-    /// Keeps every row of our schema, and the jobs of the platform, which we write too.
+    /// Keeps every row of our schemas.
     pub(super) async fn add_tables(&mut self, world: &World) {
         let pool = world.database.pool();
-        let mut tables: Vec<String> = sqlx::query_scalar(
+        let tables: Vec<String> = sqlx::query_scalar(
             "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
              WHERE table_schema LIKE 'sync\\_multiplexer%' AND table_type = 'BASE TABLE'",
         )
         .fetch_all(pool)
         .await
         .expect("tables can be listed");
-        tables.push("public.sync_job".to_owned());
         for table in tables {
             let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("SELECT row::text FROM {table} AS row")))
                 .fetch_all(pool)

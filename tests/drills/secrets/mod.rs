@@ -168,11 +168,11 @@ impl Stage {
             &["doctor", "--json", "--connection", &to_vespa.to_string()],
             &["worker", "--help"],
         ] {
-            let output = evidence.add_command(&mut self.command(arguments));
+            let output = evidence.add_command(self.command(arguments));
             assert!(output.status.success(), "{arguments:?}: {}", last_lines(&output.stderr));
         }
         let retire = ["retire", "--sync", &sync, "--slot", &slots[2], "--force", "--reason", "a drill"];
-        let output = evidence.add_command(&mut self.command(&retire));
+        let output = evidence.add_command(self.command(&retire));
         assert!(output.status.success(), "{}", last_lines(&output.stderr));
     }
 
@@ -220,7 +220,7 @@ impl Stage {
             ("vespa", json!({ "url": format!("http://me:{}@127.0.0.1:1", plain("password in a url of Vespa")) })),
             ("vespa", json!({ "url": format!("http://127.0.0.1:1/?token={}", plain("token in a url of Vespa")) })),
         ]);
-        let mut requests = Vec::new();
+        let (mut requests, mut doctors) = (Vec::new(), Vec::new());
         for (kind, credentials) in cases {
             let connection = world.connect_destination(kind, credentials).await;
             let destination = match kind {
@@ -236,10 +236,9 @@ impl Stage {
                 _ => pgvector(),
             };
             requests.push(self.request(connection, destination));
-            let connection = connection.to_string();
-            let doctor = ["doctor", "--json", "--connection", &connection];
-            evidence.add_command(&mut self.command(&doctor));
+            doctors.push(self.command(&["doctor", "--json", "--connection", &connection.to_string()]));
         }
+        evidence.add_commands(doctors);
         // The worker's key goes to whatever server a profile names.
         for server in [&unauthorized, &bad] {
             let embedder = Embedder {
@@ -287,11 +286,11 @@ impl Stage {
         let said = format!("not with {} and postgres://platform:{}@db/x", keys[0], keys[1]);
         for fault in [Fault::Unauthorized, Fault::Forbidden, Fault::Refused(said.clone())] {
             self.platform.fail_next([fault]);
-            let output = evidence.add_command(&mut self.command(&["resync", "--sync", &sync]));
+            let output = evidence.add_command(self.command(&["resync", "--sync", &sync]));
             assert!(!output.status.success(), "a refused resync fails");
         }
         self.platform.end_next(Ending::Failed(said));
-        let output = evidence.add_command(&mut self.command(&["resync", "--sync", &sync]));
+        let output = evidence.add_command(self.command(&["resync", "--sync", &sync]));
         assert!(!output.status.success(), "a resync whose job fails fails");
     }
 
@@ -330,6 +329,7 @@ impl Stage {
             (&check, "AWS_SECRET_ACCESS_KEY", secret("key of S3")),
             (&["worker"], "ENCRYPTION_KEY", secret("key that is no Fernet key either")),
         ];
+        let mut commands = Vec::new();
         for (arguments, name, value) in settings {
             let mut command = self.command(arguments);
             if name == "AWS_SECRET_ACCESS_KEY" {
@@ -339,11 +339,14 @@ impl Stage {
                     .env("AWS_REGION", "eu-west-1")
                     .env("SYNCMUX_S3_ENDPOINT", "http://127.0.0.1:1");
             }
-            let output = evidence.add_command(command.env(name, value));
-            assert!(!output.status.success(), "{arguments:?} goes well with a bad {name}");
+            command.env(name, value);
+            commands.push(command);
         }
         let wrong = ["worker", "--encryption-key", &secret("key beside an unknown flag"), "--no-such-flag"];
-        evidence.add_command(&mut self.command(&wrong));
+        commands.push(self.command(&wrong));
+        for output in evidence.add_commands(commands) {
+            assert!(!output.status.success(), "a bad setting does: {}", String::from_utf8_lossy(&output.stdout));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod connections;
 mod continuing;
 mod contracts;
 mod demo;
+mod deployment;
 mod fenced_switch;
 mod following;
 mod fork_collection;

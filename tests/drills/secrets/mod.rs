@@ -258,14 +258,14 @@ impl Stage {
         futures::future::join_all(requests.iter().map(|request| self.fork_in_vain(request))).await;
     }
 
-    /// Forks until an attempt has failed twice, or all of it; looks at it as an operator would; and cancels it.
+    /// Forks until an attempt has failed, or all of it; looks at it as an operator would; and cancels it.
     async fn fork_in_vain(&self, request: &ForkRequest) {
         let fork = self.world.start_fork(request).await.expect("a fork starts");
         until("a fork gets into trouble", PATIENCE, async || {
             let description = fork.describe(WorkflowDescribeOptions::default()).await.expect("Temporal answers");
             let pending = &description.raw_description.pending_activities;
             let running = description.raw_description.workflow_execution_info.as_ref().is_some_and(|it| it.status == 1);
-            !running || pending.iter().any(|it| it.attempt > 2)
+            !running || pending.iter().any(|it| it.attempt > 1)
         })
         .await;
         let cancelled = fork.cancel(WorkflowCancelOptions::builder().reason("a drill").build()).await;

@@ -88,7 +88,8 @@ fn ours_run_without_rights_and_stop_in_peace() {
         }
     }
     let worker = &configuration["services"]["worker"];
-    let grace: u64 = worker["environment"]["SYNCMUX_GRACE_SECONDS"].as_str().and_then(|it| it.parse().ok()).expect("seconds");
+    let grace: u64 =
+        worker["environment"]["SYNCMUX_GRACE_SECONDS"].as_str().and_then(|it| it.parse().ok()).expect("seconds");
     assert_eq!((grace, worker["stop_grace_period"].as_str()), (60, Some("1m30s")), "killed after it has handed over");
     for name in ["migrate", "setup"] {
         assert_eq!(worker["depends_on"][name]["condition"], "service_completed_successfully");
@@ -103,7 +104,8 @@ fn the_script_makes_every_secret_once() {
     make();
     let content = || {
         let files = std::fs::read_dir(folder.path()).expect("a folder").map(|it| it.expect("an entry").path());
-        let read = files.map(|it| (it.file_name().expect("a name").to_owned(), std::fs::read_to_string(&it).expect("text")));
+        let read =
+            files.map(|it| (it.file_name().expect("a name").to_owned(), std::fs::read_to_string(&it).expect("text")));
         read.collect::<std::collections::BTreeMap<_, _>>()
     };
     let first = content();

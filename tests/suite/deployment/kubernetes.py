@@ -9,6 +9,9 @@ import sys
 
 import jsonschema
 
+# What the schemas call the file that they share.
+DEFINITIONS = "https://kubernetes.io/api/_definitions.json"
+
 
 def schema_file(folder, kind, version):
     group, _, version = version.rpartition("/")
@@ -18,6 +21,7 @@ def schema_file(folder, kind, version):
 
 def main():
     folder = pathlib.Path(sys.argv[1])
+    definitions = json.loads((folder / "_definitions.json").read_text(encoding="utf-8"))
     wrong = False
     for item in json.load(sys.stdin):
         name = f"{item['kind']} {item['metadata']['name']}"
@@ -25,8 +29,9 @@ def main():
         if not file.exists():
             print(f"no schema: {item['apiVersion']} {item['kind']}")
             continue
-        resolver = jsonschema.RefResolver(file.as_uri(), None)
-        validator = jsonschema.Draft4Validator(json.loads(file.read_text(encoding="utf-8")), resolver=resolver)
+        schema = json.loads(file.read_text(encoding="utf-8"))
+        resolver = jsonschema.RefResolver.from_schema(schema, store={DEFINITIONS: definitions})
+        validator = jsonschema.Draft7Validator(schema, resolver=resolver)
         for error in validator.iter_errors(item):
             wrong = True
             print(f"{name}: {'/'.join(map(str, error.path))}: {error.message}"[:500])

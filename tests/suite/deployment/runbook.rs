@@ -47,7 +47,8 @@ fn every_command_in_it_exists() {
         let words: Vec<_> = code.split_whitespace().collect();
         let Some(at) = words.iter().position(|word| *word == "syncmux" || word.ends_with("/syncmux")) else { continue };
         let arguments = &words[at + 1..];
-        let named = |word: &&&str| word.chars().all(|it| it.is_ascii_lowercase() || it == '-') && !word.starts_with('-');
+        let named =
+            |word: &&&str| word.chars().all(|it| it.is_ascii_lowercase() || it == '-') && !word.starts_with('-');
         let command: Vec<_> = arguments.iter().take_while(named).copied().collect();
         assert!(!command.is_empty(), "no command: {code}");
         let help = helps.entry(command.clone()).or_insert_with(|| {

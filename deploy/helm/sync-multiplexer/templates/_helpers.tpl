@@ -80,7 +80,8 @@ capabilities:
 - name: secrets
   secret:
     secretName: {{ .name | quote }}
-    defaultMode: 0440
+    # 0440: the group is fsGroup.
+    defaultMode: 288
     items:
       {{- range $key := .files | values | uniq | sortAlpha }}
       - { key: {{ $key | quote }}, path: {{ $key | quote }} }

@@ -3,11 +3,13 @@
 mod native;
 mod platform_api;
 mod secret;
+mod secret_files;
 mod webhook;
 
 pub use native::NativeArgs;
 pub use platform_api::PlatformApiArgs;
 pub use secret::secret;
+pub(crate) use secret_files::with_secret_files;
 pub use webhook::WebhookArgs;
 
 use std::net::SocketAddr;

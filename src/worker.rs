@@ -110,7 +110,7 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
         // When a worker dies, its sticky workflow tasks wait this long before another worker gets them.
         .sticky_queue_schedule_to_start_timeout(Duration::from_secs(2))
         .workflow_interceptor(propagation::through_workflows())
-        .register_activities(activities)
+        .register_activities(activities.clone())
         .register_workflow::<ForkWorkflow>()
         .and_then(|options| options.register_workflow::<FollowWorkflow>())
         .and_then(|options| options.register_workflow::<ForkCollectionWorkflow>())
@@ -132,6 +132,7 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
         () = &mut stop => {
             readiness.set(false);
             tracing::info!("shutting down; running activities hand over");
+            activities.drain();
             shut_down();
             running.await
         }

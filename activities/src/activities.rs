@@ -64,6 +64,11 @@ impl Activities {
         Ok(swept)
     }
 
+    /// Makes replays end at their next batch, because this worker is being stopped. Another attempt goes on from there.
+    pub fn drain(&self) {
+        self.context.drain.begin();
+    }
+
     /// Searches a slot the way a reader would.
     ///
     /// # Errors

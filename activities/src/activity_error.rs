@@ -12,6 +12,9 @@ const INTERNAL_ATTEMPTS: u32 = 5;
 
 /// Converts a classified failure, and logs its causes once, here, where it leaves the process.
 pub(crate) fn report(error: Error, ctx: &ActivityContext) -> ActivityError {
+    if error.is_interruption() {
+        return interrupted();
+    }
     let kind = error.kind();
     let attempt = ctx.info().attempt;
     let retryable = kind.is_retryable() && !(kind == ErrorKind::Internal && attempt >= INTERNAL_ATTEMPTS);

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::connections::{Connections, NativeDestinations};
 use crate::database::Database;
+use crate::drain::Drain;
 use crate::embedding::{Embedder, EmbedderResources, EmbedderSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform_api::{PlatformApi, PlatformApiSettings};
@@ -43,6 +44,7 @@ pub(crate) struct Context {
     pub(crate) store: RawStore,
     pub(crate) connections: Connections,
     pub(crate) throttle: Throttle,
+    pub(crate) drain: Drain,
     platform_api: Option<PlatformApi>,
     resources: EmbedderResources,
     /// Opened once per process and settings: a table takes megabytes, a server has a limit of requests in flight.
@@ -69,6 +71,7 @@ impl Context {
             database,
             store: RawStore::open(&settings.store_url)?,
             connections: Connections::new(settings.database_url, settings.encryption_key.as_ref(), settings.native)?,
+            drain: Drain::default(),
             platform_api: PlatformApi::new(&settings.platform_api)?,
             resources: EmbedderResources { model_dir: settings.model_dir, open_ai_key: settings.embeddings_api_key },
             embedders: Mutex::default(),

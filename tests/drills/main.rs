@@ -13,6 +13,7 @@
 //! | `resync_killed` | a worker is killed while the platform's job runs, or while the platform is being asked for it |
 //! | `continue_as_new` | a fork that is longer than one history |
 //! | `follow_killed` | workers die while they follow and the platform goes on writing: the slot is a clean build |
+//! | `secrets` | no secret leaves the process, whatever goes wrong |
 //! | `history_replay` | recorded histories replay; a changed workflow does not |
 //!
 //! `write_log` counts what was written how often, `moments` chooses when to strike, `closed_ledger` stops a replay at its
@@ -29,6 +30,7 @@ mod moments;
 mod postgres_cut;
 mod resync_killed;
 mod retire_killed;
+mod secrets;
 mod sigterm;
 mod temporal_killed;
 mod unwind;

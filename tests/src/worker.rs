@@ -51,6 +51,12 @@ impl Worker {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The file it logs to; it outlives the worker.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.log.clone()
+    }
+
     /// Ends it as a crash would.
     ///
     /// # Panics

@@ -54,6 +54,7 @@ fn errors(output: &Output) -> String {
 #[case::list(&["list"], &["--sync", "--organization", "--json"])]
 #[case::status(&["status"], &["--sync", "--operation", "--limit", "--json"])]
 #[case::doctor(&["doctor"], &["--json", "--store", "--database-url", "--connection", "--organization"])]
+#[case::probe(&["probe"], &["--address", "--live", "SYNCMUX_PROBE_ADDRESS", "health checks of containers"])]
 #[case::arf(&["arf"], &["stat", "check", "show"])]
 #[case::arf_stat(&["arf", "stat"], &["--store", "--sync", "--json"])]
 #[case::arf_check(&["arf", "check"], &["--store", "--sync", "--json", "exits with 6"])]

@@ -9,6 +9,7 @@ mod continuing;
 mod contracts;
 mod dashboards;
 mod demo;
+mod deployment;
 mod fenced_switch;
 mod following;
 mod fork_collection;

@@ -5,6 +5,8 @@
 //! is not, after an outage of Temporal for instance, loses its claim on the segment to the next one and ends; one whose plan
 //! was replaced answers `Conflict`.
 //!
+//! A worker that is being stopped [ends](crate::drain) between two batches.
+//!
 //! A batch is made first and written then. Only writing it excludes plans ([`batch_hold`](crate::database::batch_hold)), so
 //! that a plan need not wait for an embedder.
 //!
@@ -87,6 +89,7 @@ async fn work(context: &Context, attempt: Attempt, batch_entities: u32, lane: &A
     let mut next_index = segment.next_index;
     let mut rest = segment.entries.get(next_index as usize..).unwrap_or_default();
     while !rest.is_empty() {
+        context.drain.may_go_on()?;
         let (batch, after) = rest.split_at(batch_length(rest.iter().map(PlannedChange::size), batch_entities as usize));
         let from_index = next_index;
         next_index += u32::try_from(batch.len())

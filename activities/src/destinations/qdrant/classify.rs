@@ -78,6 +78,11 @@ fn classify_status(doing: &str, status: Status, refused: impl Fn(&str) -> (Error
                            strict mode";
             Failure::TooMany(say(ErrorKind::TooLarge, doing, problem).with_source(status))
         }
+        // Without its words, which may repeat the key.
+        Code::Unauthenticated | Code::PermissionDenied => {
+            let (kind, problem) = explain(&status);
+            Failure::Failed(say(kind, doing, problem))
+        }
         _ => {
             let (kind, problem) = explain(&status);
             Failure::Failed(say(kind, doing, problem).with_source(status))

@@ -43,8 +43,8 @@ impl Slot {
         Self::new(SlotScope { organization_id: id, sync_id, slot_id: id }, "aside")
     }
 
-    /// Compares the slot with one that is built from nothing, entity by entity.
-    pub(super) async fn assert_is_a_clean_build(&self, database: &Database, store: &Store, context: &str) {
+    /// Compares the slot with a [clean build](clean_build) of the store, entity by entity.
+    pub(super) async fn assert_is(&self, clean: &[StoredEntity], database: &Database, store: &Store, context: &str) {
         // Of a dead letter the last good version stays; a clean build has none.
         let broken: BTreeSet<String> = dead_letters::list(database, &self.open.scope, 100)
             .await
@@ -62,7 +62,7 @@ impl Slot {
         let good = |content: Vec<StoredEntity>| -> Vec<StoredEntity> {
             content.into_iter().filter(|it| !left_out.contains(&it.entity.0)).collect()
         };
-        let (found, expected) = (good(self.shelf.content()), good(clean_build(store, self.open.scope.sync_id).await));
+        let (found, expected) = (good(self.shelf.content()), good(clean.to_vec()));
         if found == expected {
             return;
         }
@@ -103,7 +103,7 @@ impl Slot {
 }
 
 /// What the store would become in a slot that is built from nothing.
-async fn clean_build(store: &Store, sync_id: Uuid) -> Vec<StoredEntity> {
+pub(super) async fn clean_build(store: &Store, sync_id: Uuid) -> Vec<StoredEntity> {
     let clean = Slot::aside(sync_id);
     let listed = store.listing().await;
     let end = u32::try_from(listed.len()).unwrap();

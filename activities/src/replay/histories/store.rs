@@ -89,7 +89,8 @@ pub(super) fn copy_of(number: usize) -> String {
 
 pub(super) fn message(id: &str, random: &mut Rng) -> String {
     let words = ["one", "two", "three", "four"];
-    let count = [1, 3, 100, 150][random.usize(0..4)];
+    // Up to three chunks.
+    let count = [1, 3, 70, 120][random.usize(0..4)];
     let text: Vec<_> = (0..count).map(|_| words[random.usize(0..4)]).collect();
     json!({
         "entity_id": id, "name": "n", "breadcrumbs": [], "text": text.join(" "), "type": "message",

@@ -8,10 +8,12 @@ use uuid::Uuid;
 
 use super::Scene;
 use super::attempts::until_death;
+use super::slot::clean_build;
 use crate::database::fence;
 use crate::database::plans::PlanSummary;
 use crate::database::roles::{self, FlipCommand, Flipped};
 use crate::database::{slots, verifications};
+use crate::destinations::StoredEntity;
 use crate::error::{ErrorKind, Result};
 use crate::verification::Comparison;
 
@@ -52,7 +54,7 @@ impl Scene<'_> {
         let mut command = self.command(target, rollback);
         for _ in 0..PATIENCE {
             self.others_act(8).await;
-            if self.random.bool() {
+            if self.random.u8(0..4) == 0 {
                 // Before the fence, which proves nothing. It may lose the plan to somebody else.
                 let _ = self.round(target, Uuid::now_v7()).await;
             }
@@ -137,9 +139,10 @@ impl Scene<'_> {
         assert!(self.platform.is_at_rest(), "{}: a switch while a job runs", self.name);
         self.active = Some(target);
         self.assert_one_is_active().await;
-        self.assert_is_right(target, "at the flip").await;
+        let clean = clean_build(self.store, command.sync_id).await;
+        self.assert_is_right(target, &clean, "at the flip").await;
         self.all_go_on().await;
-        self.assert_is_right(target, "after everybody who was late").await;
+        self.assert_is_right(target, &clean, "after everybody who was late").await;
         Passage::Switched
     }
 
@@ -194,9 +197,9 @@ impl Scene<'_> {
     }
 
     /// Nobody writes any more, and somebody may read.
-    async fn assert_is_right(&self, slot: usize, when: &str) {
+    async fn assert_is_right(&self, slot: usize, clean: &[StoredEntity], when: &str) {
         let (slot, context) = (&self.slots[slot], format!("{}, {when} to generation {}", self.name, self.generation));
-        slot.assert_is_a_clean_build(self.database, self.store, &context).await;
+        slot.assert_is(clean, self.database, self.store, &context).await;
         slot.assert_ledger_tells_the_truth(self.database, &context).await;
     }
 

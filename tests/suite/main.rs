@@ -20,6 +20,7 @@ mod http_tenancy;
 mod imperfect_store;
 mod journey;
 mod operations;
+mod live_writes;
 mod operators;
 mod places;
 mod platform_api;

@@ -1,4 +1,5 @@
-//! Probes: `/livez` says that the process serves, `/readyz` that it can do what it is for.
+//! Probes: `/livez` says that the process serves, `/readyz` that it can do what it is for. `/metrics` is for scrapers: it counts
+//! requests by route, and knows nothing of tenants.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,14 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::Api;
+use crate::telemetry::server::scrape;
 use crate::temporal;
 
 /// How long each of the others may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new().route("/livez", get(async || Json(json!({ "status": "alive" })))).route("/readyz", get(ready))
+    Router::new().route("/livez", get(async || Json(json!({ "status": "alive" })))).route("/readyz", get(ready)).route("/metrics", get(scrape))
 }
 
 /// Asks the database and Temporal. A missing worker is told, and is no reason to send callers elsewhere.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! panics → at most N at a time, each for a bounded time → body limit
-//!   → public: / /openapi.json /livez /readyz
+//!   → public: / /openapi.json /livez /readyz /metrics
 //!   → who asks (caller) → how often (limits) → once (idempotency) → a handler
 //! ```
 //!
@@ -63,7 +63,7 @@ use workflows::domain::ErrorKind;
 use crate::config::TemporalArgs;
 use crate::operations::Operations;
 use crate::output::Failure;
-use crate::temporal;
+use crate::{telemetry, temporal};
 use limits::Limits;
 use problem::Problem;
 use profiles::Profiles;
@@ -166,6 +166,7 @@ fn router(api: Arc<Api>) -> Router {
         .layer(DefaultBodyLimit::max(extract::MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), limits::bound))
         .layer(middleware::from_fn(observe::request))
+        .layer(middleware::from_fn(telemetry::http::observe))
         .layer(CatchPanicLayer::custom(limits::panicked))
         .with_state(api)
 }

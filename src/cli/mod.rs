@@ -115,7 +115,8 @@ impl Cli {
         };
         // Exporters connect by the runtime they are made in.
         let entered = runtime.enter();
-        let process = if matches!(self.command, Command::Worker(_)) { Process::Service } else { Process::Command };
+        let is_service = matches!(self.command, Command::Worker(_) | Command::Api(_));
+        let process = if is_service { Process::Service } else { Process::Command };
         let telemetry = telemetry::init(&self.log, self.log_format, process);
         // A service has a span per piece of work instead.
         let span = match process {

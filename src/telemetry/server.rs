@@ -88,7 +88,8 @@ async fn ready(State((readiness, database)): State<(Readiness, Database)>) -> Re
     }
 }
 
-async fn scrape() -> Response {
+/// The metrics of this process, as Prometheus reads them.
+pub(crate) async fn scrape() -> Response {
     match prometheus_text() {
         Ok(text) => ([(CONTENT_TYPE, PROMETHEUS_CONTENT_TYPE)], text).into_response(),
         Err(error) => {

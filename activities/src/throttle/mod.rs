@@ -38,6 +38,7 @@ pub use limits::{Author, Change, Limits, MAX_LANES, Setting};
 use crate::database::Database;
 use crate::database::throttle_turn::Taker;
 use crate::database::throttled::ThrottledBy;
+use crate::metrics::metrics;
 use health::Healths;
 
 /// What the lanes of a worker share.
@@ -67,5 +68,6 @@ impl Throttle {
 
 /// Somebody was held back for so long.
 fn report_wait(by: ThrottledBy, waited: Duration) {
+    metrics().throttle_wait(by.as_str(), waited);
     tracing::debug!(by = by.as_str(), waited_seconds = waited.as_secs_f64(), "a batch was held back");
 }

@@ -2,13 +2,12 @@
 
 mod native;
 mod platform_api;
-mod secret;
 mod secret_files;
 mod webhook;
 
 pub use native::NativeArgs;
 pub use platform_api::PlatformApiArgs;
-pub use secret::secret;
+pub use secret_files::unless_blank;
 pub(crate) use secret_files::with_secret_files;
 pub use webhook::WebhookArgs;
 

@@ -56,7 +56,7 @@ impl WorkerSettings {
             native: args.native.destinations()?,
             model_dir: args.model_dir.clone(),
             embeddings_api_key: args.embeddings_api_key.clone(),
-            platform_api: args.platform_api.settings()?,
+            platform_api: args.platform_api.settings(),
         })
     }
 }

@@ -23,8 +23,8 @@
 mod active_search;
 mod activities;
 mod activity_error;
-pub mod api_keys;
 mod activity_span;
+pub mod api_keys;
 pub mod chunking;
 pub mod connections;
 pub mod content;

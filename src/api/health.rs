@@ -18,7 +18,10 @@ use crate::temporal;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new().route("/livez", get(async || Json(json!({ "status": "alive" })))).route("/readyz", get(ready)).route("/metrics", get(scrape))
+    Router::new()
+        .route("/livez", get(async || Json(json!({ "status": "alive" }))))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
 }
 
 /// Asks the database and Temporal. A missing worker is told, and is no reason to send callers elsewhere.

@@ -10,7 +10,7 @@ use workflows::domain::ErrorKind;
 
 use super::limits::Limits;
 use super::profiles::Profiles;
-use crate::config::{DatabaseArgs, TemporalArgs, secret};
+use crate::config::{DatabaseArgs, TemporalArgs, unless_blank};
 use crate::output::Failure;
 use crate::profile_file;
 
@@ -35,9 +35,6 @@ pub struct ApiSettings {
     /// Bearer token of the platform's backend, which names the organisation; better set by the environment than here
     #[arg(long, env = "SYNCMUX_INTERNAL_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub internal_token: Option<SecretString>,
-    /// File with that token
-    #[arg(long, env = "SYNCMUX_INTERNAL_TOKEN_FILE", value_name = "FILE")]
-    pub internal_token_file: Option<PathBuf>,
     /// Profile of forks whose request has none: a .json or .toml file
     #[arg(long, env = "SYNCMUX_DEFAULT_PROFILE", value_name = "FILE")]
     pub default_profile: Option<PathBuf>,
@@ -68,8 +65,7 @@ pub struct ApiSettings {
 impl ApiSettings {
     pub(super) fn internal_token(&self) -> Result<Option<SecretString>, Failure> {
         use secrecy::ExposeSecret as _;
-        let file = self.internal_token_file.as_deref();
-        let token = secret("SYNCMUX_INTERNAL_TOKEN", self.internal_token.as_ref(), file)?;
+        let token = unless_blank(self.internal_token.as_ref());
         if token.as_ref().is_some_and(|token| token.expose_secret().len() < MIN_TOKEN_BYTES) {
             return Err(invalid(format!(
                 "SYNCMUX_INTERNAL_TOKEN has fewer than {MIN_TOKEN_BYTES} characters; it opens every organisation, so make a \

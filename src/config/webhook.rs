@@ -1,13 +1,11 @@
-//! The receiver of webhooks, by variables of the worker's environment. The secrets may be in a file, as secrets are mounted.
-
-use std::path::PathBuf;
+//! The receiver of webhooks, by variables of the worker's environment.
 
 use activities::error::{Error, ErrorKind, Result};
 use activities::webhooks::WebhookSettings;
 use clap::Args;
 use secrecy::SecretString;
 
-use super::secret;
+use super::unless_blank;
 
 /// Where events go. Without an address none are written.
 #[derive(Debug, Clone, Default, Args)]
@@ -19,9 +17,6 @@ pub struct WebhookArgs {
     /// environment than here
     #[arg(long, env = "SYNCMUX_WEBHOOK_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub webhook_secret: Option<SecretString>,
-    /// File with that secret
-    #[arg(long, env = "SYNCMUX_WEBHOOK_SECRET_FILE", value_name = "FILE")]
-    pub webhook_secret_file: Option<PathBuf>,
 }
 
 impl WebhookArgs {
@@ -29,11 +24,10 @@ impl WebhookArgs {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for an address without a secret, or when the secret is given twice or its file holds none.
+    /// `InvalidInput` for an address without a secret.
     pub fn settings(&self) -> Result<Option<WebhookSettings>> {
-        let Some(url) = secret("SYNCMUX_WEBHOOK_URL", self.webhook_url.as_ref(), None)? else { return Ok(None) };
-        let file = self.webhook_secret_file.as_deref();
-        let secrets = secret("SYNCMUX_WEBHOOK_SECRET", self.webhook_secret.as_ref(), file)?.ok_or_else(|| {
+        let Some(url) = unless_blank(self.webhook_url.as_ref()) else { return Ok(None) };
+        let secrets = unless_blank(self.webhook_secret.as_ref()).ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidInput,
                 "SYNCMUX_WEBHOOK_URL is set, but not the secret to sign with: set SYNCMUX_WEBHOOK_SECRET or \

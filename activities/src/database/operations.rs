@@ -336,7 +336,8 @@ pub async fn set_phase(database: &Database, organization_id: Uuid, operation_id:
     .fetch_optional(&mut *transaction)
     .await
     .during(DOING)?;
-    let operation = read(&mut transaction, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))?;
+    let operation =
+        read(&mut transaction, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))?;
     if earlier.is_some_and(|earlier| earlier != phase) {
         outbox::phase(&mut transaction, &operation).await?;
     }

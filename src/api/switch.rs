@@ -12,6 +12,7 @@ use proto::v1::{SwitchRequest, SwitchResult};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+use workflows::domain::ErrorKind;
 use workflows::switch_workflow_id;
 
 use super::Api;
@@ -219,6 +220,9 @@ async fn start(
     };
     let before = slots::list(&api.database, organization_id, sync_id).await?;
     let before = before.into_iter().find(|slot| slot.role == Some(slots::Role::Active)).map(|slot| slot.slot_id);
+    if !request.dry_run {
+        check_expectations(api, caller, sync_id, &request, before).await?;
+    }
     let client = api.client().await?;
     let workflow_id = switch_workflow_id(&request.sync_id);
     let started = temporal::start_switch(&client, &api.temporal.task_queue, &request).await.map(|_| ());
@@ -244,6 +248,28 @@ async fn start(
     let operation = Begun::new(operation_id, workflow_id);
     let location = operation.links.operation.clone();
     Ok(Accepted(switched(done, slot_id, before, operation), location).into_response())
+}
+
+/// What can be seen to be stale without a worker. The flip itself looks again, behind its lock.
+async fn check_expectations(
+    api: &Api,
+    caller: &Caller,
+    sync_id: Uuid,
+    request: &SwitchRequest,
+    active: Option<Uuid>,
+) -> Result<(), Problem> {
+    let generation = roles::generation(&api.database, caller.organization_id, sync_id).await?;
+    if let Some(expected) = request.expected_generation.filter(|expected| *expected != generation) {
+        let words = format!("sync {sync_id} is at generation {generation}, not {expected}: look again, then decide");
+        return Err(Problem::new(ErrorKind::Conflict, words));
+    }
+    let active = active.map(|slot| slot.to_string()).unwrap_or_default();
+    let expected = &request.expected_active_slot_id;
+    if !expected.is_empty() && *expected != active {
+        let words = format!("slot {expected} is not the active one of sync {sync_id}: look again, then decide");
+        return Err(Problem::new(ErrorKind::Conflict, words));
+    }
+    Ok(())
 }
 
 fn switched(done: Option<SwitchResult>, slot_id: Uuid, before: Option<Uuid>, operation: Begun) -> Switched {

@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 const PROFILE: &str = "name = \"default\"\nchunker = { max_tokens = 256 }\npgvector = {}\n";
 
-async fn api(world: &World) -> Api {
+/// An API whose requests wait so many seconds for an early end of what they began.
+async fn api(world: &World, answer_wait: &str) -> Api {
     let profile = world.store_root().join("default.toml");
     std::fs::write(&profile, PROFILE).expect("the profile can be written");
-    world.api(&["--default-profile", &profile.to_string_lossy()]).await
+    world.api(&["--default-profile", &profile.to_string_lossy(), "--answer-wait-seconds", answer_wait]).await
 }
 
 fn id(value: &Value, field: &str) -> String {
@@ -44,7 +45,7 @@ async fn events(api: &Api, key: &str, operation: &str) -> Vec<(String, Value)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_over_http() {
     let world = World::new().await;
-    let api = api(&world).await;
+    let api = api(&world, "1").await;
     let key = world.api_key(world.ids.organization_id, "1 hour").await;
     let sync = format!("/sync-multiplex/{}", world.ids.sync_id);
     let (v0, v1) = (world.ids.connection_v0.to_string(), world.ids.connection_v1.to_string());
@@ -126,7 +127,7 @@ async fn a_migration_over_http() {
     assert_eq!((id(&active, "slot_id"), &active["generation"]), (slot_v0.clone(), &json!(3)));
 
     pages(&world, &api, &sync, &slot_v0).await;
-    refusals(&world, &api, &sync, &slot_v0).await;
+    refusals(&world, &sync, &slot_v0).await;
     drop(worker);
     assert!(api.stop(), "SIGTERM is a good end");
     world.done().await;
@@ -183,7 +184,8 @@ async fn all(api: &Api, path: &str) -> Vec<Value> {
 }
 
 /// What does not go is answered with the status that belongs to it, and the field that is wrong.
-async fn refusals(world: &World, api: &Api, sync: &str, active: &str) {
+async fn refusals(world: &World, sync: &str, active: &str) {
+    let api = api(world, "20").await;
     let (nobody, v1) = (Uuid::new_v4(), world.ids.connection_v1);
     let route = format!("{sync}/destinations/fork");
     for (path, body, status, kind, words) in [

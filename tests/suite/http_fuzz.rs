@@ -1,15 +1,18 @@
 //! Schemathesis asks the API what its description allows, and what it does not: no answer is a server error, none is of a
 //! status, a type or a shape that is not described.
 
-use std::process::Command;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use harness::{World, required_env, until};
 use temporalio_client::WorkflowListOptions;
+use tokio::process::Command;
 
 /// Requests of each kind and route. The whole takes about as long as a drill.
-const EXAMPLES: &str = "4";
+const EXAMPLES: &str = "3";
+
+/// When it is given up.
+const LONGEST: Duration = Duration::from_secs(300);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fuzzer_finds_no_server_error_and_nothing_undescribed() {
@@ -41,9 +44,12 @@ async fn a_fuzzer_finds_no_server_error_and_nothing_undescribed() {
         .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"])
         .args(["--checks", "response_schema_conformance,response_headers_conformance,unsupported_method"])
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--seed", &seed])
-        .args(["--request-timeout", "45", "--workers", "2", "--no-shrink"])
+        .args(["--request-timeout", "45", "--workers", "1", "--no-shrink"])
+        // The compatible routes are the same handlers once more.
+        .args(["--exclude-path-regex", "^/sync/"])
         .args(["--suppress-health-check", "all", "--warnings", "off", "--no-color"]);
-    let output = tokio::task::spawn_blocking(move || fuzzer.output()).await.expect("it runs").expect("python3 runs");
+    let ran = tokio::time::timeout(LONGEST, fuzzer.kill_on_drop(true).output()).await;
+    let output = ran.unwrap_or_else(|_| panic!("seed {seed}: the fuzzer did not end")).expect("python3 runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "seed {seed}\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
     println!("{}", said.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));

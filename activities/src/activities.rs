@@ -21,12 +21,14 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use uuid::Uuid;
 use workflows::definitions::markers;
 
+use crate::activity_error::gives_way;
 use crate::context::{Context, Settings};
 use crate::database::active_destination::ActiveDestination;
 use crate::database::{Database, SlotScope, fence};
 use crate::destinations::Hit;
 use crate::error::Result as CrateResult;
 use crate::heartbeat::with_heartbeat;
+use crate::steps::replay_segment::Attempt;
 use crate::{active_search, search, steps};
 
 /// Every step, with what they share. One per worker process.
@@ -163,7 +165,10 @@ impl Activities {
     ) -> Result<ReplaySegmentOutput, ActivityError> {
         let workflow_id = ctx.info().workflow_id.clone().unwrap_or_default();
         let work = Box::pin(steps::replay_segment::run(&self.context, &workflow_id, input));
-        with_heartbeat(&ctx, work).await
+        match with_heartbeat(&ctx, work).await? {
+            Attempt::Ended(output) => Ok(output),
+            Attempt::GivesWay(why) => Err(gives_way(&why)),
+        }
     }
 
     #[activity(definition = markers::LimitOperation)]
@@ -271,7 +276,9 @@ impl Activities {
         ctx: ActivityContext,
         input: RemovePointsInput,
     ) -> Result<RemovePointsOutput, ActivityError> {
-        step!(self, ctx, remove_points, input)
+        let workflow_id = ctx.info().workflow_id.clone().unwrap_or_default();
+        let work = Box::pin(steps::remove_points::run(&self.context, &workflow_id, input));
+        with_heartbeat(&ctx, work).await
     }
 
     #[activity(definition = markers::RemoveSlot)]

@@ -1,5 +1,5 @@
 -- What holds a workflow back right now, and since when: written by whoever waits, while it waits, and removed when nobody does.
--- A row that nobody has renewed for half a minute means nothing any more: its worker is gone.
+-- A row that nobody has renewed for a quarter of a minute means nothing any more.
 
 CREATE TABLE sync_multiplexer.throttled (
     organization_id uuid NOT NULL REFERENCES public.organization (id) ON DELETE CASCADE,

@@ -51,6 +51,7 @@ impl WorkerSettings {
         Ok(Settings {
             database_url: self.database.database_url.clone(),
             database_connections: args.database_connections,
+            activity_slots: args.activity_slots,
             store_url: self.store.store_url.clone(),
             encryption_key: args.encryption_key.clone(),
             native: args.native.destinations()?,

@@ -21,6 +21,7 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use uuid::Uuid;
 use workflows::definitions::markers;
 
+use crate::activity_error::gives_way;
 use crate::context::{Context, Settings};
 use crate::database::active_destination::ActiveDestination;
 use crate::database::{Database, SlotScope, fence};
@@ -28,6 +29,7 @@ use crate::destinations::Hit;
 use crate::error::Result as CrateResult;
 use crate::heartbeat::with_heartbeat;
 use crate::metrics::metrics;
+use crate::steps::replay_segment::Attempt;
 use crate::trace_context::within;
 use crate::{active_search, activity_span, search, steps};
 
@@ -173,7 +175,10 @@ impl Activities {
     ) -> Result<ReplaySegmentOutput, ActivityError> {
         let workflow_id = ctx.info().workflow_id.clone().unwrap_or_default();
         let work = Box::pin(steps::replay_segment::run(&self.context, &workflow_id, input));
-        with_heartbeat(&ctx, work).await
+        match with_heartbeat(&ctx, work).await? {
+            Attempt::Ended(output) => Ok(output),
+            Attempt::GivesWay(why) => Err(gives_way(&why)),
+        }
     }
 
     #[activity(definition = markers::LimitOperation)]
@@ -281,7 +286,9 @@ impl Activities {
         ctx: ActivityContext,
         input: RemovePointsInput,
     ) -> Result<RemovePointsOutput, ActivityError> {
-        step!(self, ctx, remove_points, input)
+        let workflow_id = ctx.info().workflow_id.clone().unwrap_or_default();
+        let work = Box::pin(steps::remove_points::run(&self.context, &workflow_id, input));
+        with_heartbeat(&ctx, work).await
     }
 
     #[activity(definition = markers::RemoveSlot)]

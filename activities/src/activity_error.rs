@@ -1,5 +1,7 @@
 //! Tells Temporal about a failure: type name, retryability and delay come from the one table of error kinds.
 
+use std::time::Duration;
+
 use temporalio_sdk::activities::ActivityError;
 use temporalio_sdk::error::ApplicationErrorCategory;
 use temporalio_sdk::{ApplicationFailure, activities::ActivityContext};
@@ -9,6 +11,9 @@ use crate::metrics::metrics;
 
 /// Attempts after which an `Internal` failure is no longer retried: what we cannot explain does not heal for ever.
 const INTERNAL_ATTEMPTS: u32 = 5;
+
+/// How long an attempt that gives way leaves its slot to others.
+const GIVES_WAY_FOR: Duration = Duration::from_secs(5);
 
 /// Converts a classified failure, and logs its causes once, here, where it leaves the process.
 pub(crate) fn report(error: Error, ctx: &ActivityContext) -> ActivityError {
@@ -52,6 +57,18 @@ pub(crate) fn interrupted() -> ActivityError {
         ApplicationFailure::builder(std::io::Error::other("interrupted; the next attempt goes on from the checkpoint"))
             .type_name("Interrupted".to_owned())
             .category(ApplicationErrorCategory::Benign)
+            .build(),
+    )
+}
+
+/// The answer of an attempt that waits for a limit and lets others have its slot meanwhile. Nothing is wrong, so it is not
+/// logged as a failure; whoever looks at the activity reads why it waits.
+pub(crate) fn gives_way(why: &str) -> ActivityError {
+    ActivityError::application(
+        ApplicationFailure::builder(std::io::Error::other(format!("held back: {why}")))
+            .type_name(ErrorKind::RateLimited.name().to_owned())
+            .category(ApplicationErrorCategory::Benign)
+            .next_retry_delay(GIVES_WAY_FOR)
             .build(),
     )
 }

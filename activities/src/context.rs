@@ -24,6 +24,8 @@ pub struct Settings {
     pub database_url: SecretString,
     /// Connections to it.
     pub database_connections: u32,
+    /// Activities run at a time; half of them at most may wait for limits for long.
+    pub activity_slots: usize,
     /// The raw store.
     pub store_url: String,
     /// The platform's Fernet key, when connections have credentials.
@@ -67,7 +69,7 @@ impl Context {
             ));
         }
         Ok(Self {
-            throttle: Throttle::new(database.clone()),
+            throttle: Throttle::new(database.clone(), settings.activity_slots),
             database,
             store: RawStore::open(&settings.store_url)?,
             connections: Connections::new(settings.database_url, settings.encryption_key.as_ref(), settings.native)?,

@@ -31,6 +31,9 @@ impl ForkBar {
             }
             (None, false, _) => String::new(),
         });
+        if let Some(it) = progress.throttle.as_ref().filter(|_| !progress.paused) {
+            self.0.set_prefix(format!("held back by {}: {}", it.by, it.why));
+        }
         self.0.tick();
     }
 

@@ -124,6 +124,7 @@ async fn migrate(options: DemoOptions, stack_options: &StackOptions) -> Result<(
     let settings = Settings {
         database_url,
         database_connections: 4,
+        activity_slots: 1,
         store_url: store_root.display().to_string(),
         encryption_key: Some(encryption_key),
         native: NativeDestinations::default(),

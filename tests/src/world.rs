@@ -343,6 +343,7 @@ impl World {
         let settings = Settings {
             database_url: self.database_url.clone().into(),
             database_connections: 4,
+            activity_slots: 1,
             store_url: self.folder.to_string_lossy().into_owned(),
             encryption_key: Some(self.encryption_key.clone().into()),
             native: NativeDestinations::default(),

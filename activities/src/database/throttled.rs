@@ -23,11 +23,14 @@ text_enum! {
     }
 }
 
-/// How long a word counts that nobody renews: whoever waits says it far more often.
-const LASTS: Duration = Duration::from_secs(30);
+/// How long a word counts that nobody renews. Whoever waits says it far more often; between two waits there is a batch.
+const LASTS: Duration = Duration::from_secs(15);
 
 /// How long ago somebody must have waited last before nobody does.
 const OVER_AFTER: Duration = Duration::from_secs(5);
+
+/// Waits with no more than this between them are one.
+const ONE_WAIT: Duration = Duration::from_secs(60);
 
 /// Who holds an operation back, why, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -69,7 +72,7 @@ pub async fn note(
     .bind(by.as_str())
     .bind(why)
     .bind(since)
-    .bind(LASTS.as_secs_f64())
+    .bind(ONE_WAIT.as_secs_f64())
     .fetch_one(database.pool())
     .await
     .during("noting what holds an operation back")
@@ -93,7 +96,8 @@ pub async fn over(database: &Database, taker: &Taker) -> Result<()> {
     Ok(())
 }
 
-/// What holds operations of an organisation back now, or one workflow of it; the longest first.
+/// What holds operations of an organisation back now, or one workflow of it. What somebody waits for this very moment comes
+/// first, and of that what lasts longest.
 ///
 /// # Errors
 /// Those of the database.
@@ -103,11 +107,12 @@ pub async fn current(database: &Database, organization_id: Uuid, workflow_id: Op
          FROM sync_multiplexer.throttled
          WHERE organization_id = $1 AND ($2::text IS NULL OR workflow_id = $2)
            AND seen_at >= now() - make_interval(secs => $3)
-         ORDER BY since, workflow_id, throttled_by",
+         ORDER BY seen_at < now() - make_interval(secs => $4), since, workflow_id, throttled_by",
     )
     .bind(organization_id)
     .bind(workflow_id)
     .bind(LASTS.as_secs_f64())
+    .bind(OVER_AFTER.as_secs_f64())
     .fetch_all(database.pool())
     .await
     .during("reading what holds operations back")

@@ -20,13 +20,13 @@ use proto::v1::{ReplaySegmentInput, ReplaySegmentOutput};
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::database::batch_hold::Attempt;
+use crate::database::batch_hold::Attempt as Claimed;
 use crate::database::{PlannedChange, segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::metrics::metrics;
 use crate::replay::{Carrier, Donors, Hand, OpenSlot};
-use crate::throttle::Lane;
+use crate::throttle::{Lane, Word};
 
 /// Entities of a batch when the request says nothing.
 const DEFAULT_BATCH_ENTITIES: u32 = 64;
@@ -34,36 +34,40 @@ const DEFAULT_BATCH_ENTITIES: u32 = 64;
 /// Bytes of entity JSON in a batch, so that memory stays small however large entities are; one entity may exceed it.
 const MAX_BATCH_BYTES: u64 = 8 * 1024 * 1024;
 
+/// How an attempt at a segment ended.
+pub(crate) enum Attempt {
+    /// The segment is done, or there is something to tell.
+    Ended(ReplaySegmentOutput),
+    /// It is held back, and lets others work meanwhile.
+    GivesWay(String),
+}
+
 /// `workflow_id` is the workflow that asks, under which limits of an operation are kept.
-pub(crate) async fn run(
-    context: &Context,
-    workflow_id: &str,
-    input: ReplaySegmentInput,
-) -> Result<ReplaySegmentOutput> {
+pub(crate) async fn run(context: &Context, workflow_id: &str, input: ReplaySegmentInput) -> Result<Attempt> {
     let scope = ids::scope(input.slot.as_ref())?;
-    let attempt = Attempt {
+    let claimed = Claimed {
         scope,
         plan_id: ids::uuid("plan_id", &input.plan_id)?,
         segment_no: input.segment_no,
         claim: Uuid::new_v4(),
     };
-    let lane = context.throttle.lane(scope.organization_id, workflow_id, attempt.claim, input.shown.clone());
+    let lane = context.throttle.lane(scope.organization_id, workflow_id, claimed.claim, input.shown.clone());
     let batch_entities = if input.batch_entities == 0 { DEFAULT_BATCH_ENTITIES } else { input.batch_entities };
-    let told = tokio::select! {
+    let word = tokio::select! {
         biased;
-        throttling = lane.untold() => Some(throttling),
-        done = work(context, attempt, batch_entities, &lane) => {
+        word = lane.word() => Some(word),
+        done = work(context, claimed, batch_entities, &lane) => {
             done?;
             None
         }
     };
-    let unfinished = told.is_some();
-    let throttle = match told {
-        Some(throttling) => Some(throttling),
-        None => lane.last().await?,
+    let (unfinished, throttle) = match word {
+        Some(Word::GiveWay(throttling)) => return Ok(Attempt::GivesWay(throttling.why)),
+        Some(Word::Tell(throttling)) => (true, Some(throttling)),
+        None => (false, lane.last().await?),
     };
-    let counters = segments::read(&context.database, &scope, attempt.plan_id, attempt.segment_no).await?.counters;
-    Ok(ReplaySegmentOutput {
+    let counters = segments::read(&context.database, &scope, claimed.plan_id, claimed.segment_no).await?.counters;
+    Ok(Attempt::Ended(ReplaySegmentOutput {
         entities: counters.entities,
         points: counters.points,
         textless: counters.textless,
@@ -74,16 +78,16 @@ pub(crate) async fn run(
         deleted: counters.deleted,
         unfinished,
         throttle,
-    })
+    }))
 }
 
-async fn work(context: &Context, attempt: Attempt, batch_entities: u32, lane: &Arc<Lane>) -> Result<()> {
-    let Attempt { scope, plan_id, segment_no, claim } = attempt;
+async fn work(context: &Context, claimed: Claimed, batch_entities: u32, lane: &Arc<Lane>) -> Result<()> {
+    let Claimed { scope, plan_id, segment_no, claim } = claimed;
     let slot = OpenSlot::open_scope(context, scope).await?.paced(lane);
     let store = context.store.sync(scope.sync_id);
     let donors = Donors::open(context, &slot).await?;
     let segment = segments::claim(&context.database, &scope, plan_id, segment_no, claim).await?;
-    let hand = Hand { database: context.database.clone(), attempt };
+    let hand = Hand { database: context.database.clone(), attempt: claimed };
     let mut carrier = Carrier::new(&slot, store).await?.reusing(donors);
     let mut in_hand = segment.in_hand.as_slice();
     let mut next_index = segment.next_index;

@@ -4,20 +4,23 @@
 //! than a moment notes it in the database, where operators see it. The workflow learns it from the attempt itself, which ends
 //! early when what holds it back is something else than the workflow shows: a few attempts more for each change, and none for
 //! a stop that lasts for days.
+//!
+//! Who waits holds one of the worker's slots for activities, which others need that need not wait. So there are seats for half
+//! of them: who waits for long and finds none gives way, and Temporal tries it again a little later.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proto::v1::Throttling;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::health::{Health, Permit};
 use super::report_wait;
-use crate::database::throttle_turn::{self, Answer, LANE_RENEWAL, Needs, Taker};
+use crate::database::Database;
+use crate::database::throttle_turn::{self, Answer, LANE_RENEWAL, Needs, Taker, release_lane};
 use crate::database::throttled::{self, ThrottledBy};
-use crate::database::{Database, throttle_turn::release_lane};
 use crate::error::Result;
 
 /// The longest and the shortest time until somebody who waits looks again.
@@ -38,15 +41,28 @@ const TOLD_AFTER: TimeDelta = TimeDelta::seconds(5);
 /// and a history must not grow by that.
 const TOLD_ANEW_AFTER: Duration = Duration::from_secs(60);
 
+/// After this time a wait needs a seat.
+const SEATED_AFTER: Duration = Duration::from_secs(10);
+
 /// What an attempt at a segment waits for, and has waited for.
 pub(crate) struct Lane {
     database: Database,
+    seats: Arc<Semaphore>,
     taker: Taker,
     /// What the workflow shows.
     shown: Option<Throttling>,
     began: Instant,
     state: Mutex<State>,
-    told: watch::Sender<Option<Throttling>>,
+    word: watch::Sender<Option<Word>>,
+}
+
+/// Why an attempt ends before its segment is done.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Word {
+    /// To tell the workflow what holds it back.
+    Tell(Throttling),
+    /// To let others have the slot: it is held back by this for long.
+    GiveWay(Throttling),
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +85,9 @@ struct Standing {
 struct Wait {
     began: Instant,
     noted: Option<Instant>,
-    by: Option<ThrottledBy>,
+    /// For whom, and why.
+    held: Option<(ThrottledBy, String)>,
+    seat: Option<OwnedSemaphorePermit>,
 }
 
 /// The right to carry over one batch. Dropping it gives the lane back that it may hold.
@@ -84,9 +102,9 @@ struct Renewal {
 }
 
 impl Lane {
-    pub(super) fn new(database: Database, taker: Taker, shown: Option<Throttling>) -> Self {
-        let state = Mutex::default();
-        Self { database, taker, shown, began: Instant::now(), state, told: watch::Sender::new(None) }
+    pub(super) fn new(database: Database, seats: Arc<Semaphore>, taker: Taker, shown: Option<Throttling>) -> Self {
+        let (state, word) = (Mutex::default(), watch::Sender::new(None));
+        Self { database, seats, taker, shown, began: Instant::now(), state, word }
     }
 
     /// Waits until a batch of so many entities may be begun.
@@ -132,12 +150,12 @@ impl Lane {
         }
     }
 
-    /// What the workflow is to be told before the segment is done. Pending while there is nothing to tell; dropping the work
-    /// when there is loses nothing.
-    pub(crate) async fn untold(&self) -> Throttling {
-        let mut told = self.told.subscribe();
-        match told.wait_for(Option::is_some).await.map(|told| told.clone()) {
-            Ok(Some(throttling)) => throttling,
+    /// Why the attempt is to end before its segment is done. Pending while there is no reason; dropping the work when there is
+    /// one loses nothing.
+    pub(crate) async fn word(&self) -> Word {
+        let mut word = self.word.subscribe();
+        match word.wait_for(Option::is_some).await.map(|word| word.clone()) {
+            Ok(Some(word)) => word,
             // The sender is here.
             Ok(None) | Err(_) => std::future::pending().await,
         }
@@ -160,10 +178,10 @@ impl Lane {
             state.has_waited = false;
             state.standing.clone()
         };
-        match standing {
-            Some(standing) => self.tell_if_due(&standing).await,
-            None => Ok(()),
+        if let Some(standing) = standing {
+            self.tell_if_due(&standing).await;
         }
+        Ok(())
     }
 
     /// A batch that did not have to wait ends what held those before it back.
@@ -190,7 +208,8 @@ impl Lane {
                     self.held(&mut wait, by, &why, Utc::now()).await?;
                     let standing = self.lock().standing.clone();
                     if let Some(standing) = standing.filter(|standing| standing.by == by) {
-                        self.tell_if_due(&standing).await?;
+                        self.tell_if_due(&standing).await;
+                        self.take_seat(&mut wait, &standing).await;
                     }
                     let least = least.and_then(|least| least.to_std().ok()).unwrap_or(LOOK);
                     tokio::time::sleep(least.clamp(GLANCE, LOOK)).await;
@@ -201,7 +220,7 @@ impl Lane {
 
     /// Somebody waits still. `since` is when it began to, as far as is known.
     async fn held(&self, wait: &mut Wait, by: ThrottledBy, why: &str, since: DateTime<Utc>) -> Result<()> {
-        wait.by = Some(by);
+        wait.held = Some((by, why.to_owned()));
         let waited = wait.began.elapsed();
         if waited < MOMENT {
             return Ok(());
@@ -218,9 +237,7 @@ impl Lane {
             (standing.since, standing.is_noted) = (since, true);
         }
         drop(state);
-        if wait.noted.is_some() {
-            tracing::debug!(by = by.as_str(), why, workflow_id = self.taker.workflow_id, "a batch is held back");
-        }
+        tracing::debug!(by = by.as_str(), why, workflow_id = self.taker.workflow_id, "a batch is held back");
         Ok(())
     }
 
@@ -240,26 +257,40 @@ impl Lane {
     /// A wait is over.
     fn went(&self, wait: &Wait) {
         let waited = wait.began.elapsed();
-        if let Some(by) = wait.by.filter(|_| waited >= MOMENT) {
-            let why = self.lock().standing.as_ref().filter(|it| it.by == by).map(|it| it.why.clone());
-            let began = Utc::now() - TimeDelta::from_std(waited).unwrap_or_default();
-            self.stands(by, &why.unwrap_or_else(|| format!("held back by a limit ({by})")), began);
-            report_wait(by, waited);
+        if let Some((by, why)) = wait.held.as_ref().filter(|_| waited >= MOMENT) {
+            self.stands(*by, why, Utc::now() - TimeDelta::from_std(waited).unwrap_or_default());
+            report_wait(*by, waited);
         }
     }
 
     /// Ends the attempt, if the workflow should know.
-    async fn tell_if_due(&self, standing: &Standing) -> Result<()> {
+    async fn tell_if_due(&self, standing: &Standing) {
         let is_news = match self.shown.as_ref() {
             None => true,
             Some(shown) => shown.by != standing.by.as_str() && self.began.elapsed() >= TOLD_ANEW_AFTER,
         };
         if is_news && Utc::now() - standing.since >= TOLD_AFTER {
-            self.told.send_replace(Some(standing.told()));
-            // Whoever works on the segment stops here.
+            self.say(Word::Tell(standing.told())).await;
+        }
+    }
+
+    /// Ends the attempt, if it waits for long and others should have its slot.
+    async fn take_seat(&self, wait: &mut Wait, standing: &Standing) {
+        if wait.seat.is_some() || wait.began.elapsed() < SEATED_AFTER {
+            return;
+        }
+        match Arc::clone(&self.seats).try_acquire_owned() {
+            Ok(seat) => wait.seat = Some(seat),
+            Err(_) => self.say(Word::GiveWay(standing.told())).await,
+        }
+    }
+
+    /// Ends the attempt: whoever hears the word drops the work, which stops here. Of some steps nobody hears it.
+    async fn say(&self, word: Word) {
+        if self.word.receiver_count() > 0 {
+            self.word.send_replace(Some(word));
             std::future::pending::<()>().await;
         }
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -279,7 +310,7 @@ impl Standing {
 
 impl Wait {
     fn begin() -> Self {
-        Self { began: Instant::now(), noted: None, by: None }
+        Self { began: Instant::now(), noted: None, held: None, seat: None }
     }
 }
 
@@ -323,4 +354,71 @@ impl Drop for Admission {
 
 fn units(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::database::tests::world::World;
+
+    fn lane(world: &World, seats: usize, shown: Option<&str>) -> Lane {
+        let taker = Taker {
+            organization_id: world.organization_id,
+            workflow_id: "fork/s/c".to_owned(),
+            holder: Uuid::new_v4(),
+        };
+        let shown = shown.map(|by| Throttling { by: by.to_owned(), ..Throttling::default() });
+        Lane::new(world.database().clone(), Arc::new(Semaphore::new(seats)), taker, shown)
+    }
+
+    fn standing(seconds: i64) -> Standing {
+        let since = Utc::now() - TimeDelta::seconds(seconds);
+        Standing { by: ThrottledBy::Global, why: "words".to_owned(), since, is_noted: false }
+    }
+
+    /// The word that `wait` ends with, or nothing when it goes on.
+    async fn word_of(lane: &Lane, wait: impl Future<Output = ()>) -> Option<Word> {
+        tokio::select! {
+            biased;
+            word = lane.word() => Some(word),
+            () = wait => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_long_takes_a_seat_or_gives_way() {
+        let world = World::new().await;
+        let long = || Wait { began: Instant::now().checked_sub(SEATED_AFTER).unwrap(), ..Wait::begin() };
+        let it = lane(&world, 1, None);
+        let (mut first, mut second, mut short) = (long(), long(), Wait::begin());
+        assert_eq!(word_of(&it, it.take_seat(&mut first, &standing(9))).await, None);
+        assert_eq!(word_of(&it, it.take_seat(&mut first, &standing(9))).await, None, "it has one");
+        assert_eq!(word_of(&it, it.take_seat(&mut short, &standing(9))).await, None, "it needs none yet");
+        let word = word_of(&it, it.take_seat(&mut second, &standing(9))).await;
+        assert!(matches!(&word, Some(Word::GiveWay(told)) if told.why == "words"), "{word:?}");
+        drop(first);
+        let it = Lane { seats: Arc::clone(&it.seats), ..lane(&world, 0, None) };
+        assert_eq!(word_of(&it, it.take_seat(&mut second, &standing(9))).await, None, "a seat is free again");
+    }
+
+    #[tokio::test]
+    async fn the_workflow_is_told_what_it_does_not_show_and_only_what_lasts() {
+        let world = World::new().await;
+        for (shown, seconds, is_told) in
+            [(None, 6, true), (None, 1, false), (Some("global"), 600, false), (Some("destination"), 600, false)]
+        {
+            let it = lane(&world, 1, shown);
+            let word = word_of(&it, it.tell_if_due(&standing(seconds))).await;
+            assert_eq!(matches!(word, Some(Word::Tell(_))), is_told, "{shown:?}, {seconds} s: {word:?}");
+        }
+        let old = Lane {
+            began: Instant::now().checked_sub(TOLD_ANEW_AFTER).unwrap(),
+            ..lane(&world, 1, Some("destination"))
+        };
+        assert!(word_of(&old, old.tell_if_due(&standing(600))).await.is_some(), "it shows something else for a while");
+        let unheard = lane(&world, 0, None);
+        unheard.tell_if_due(&standing(600)).await;
+    }
 }

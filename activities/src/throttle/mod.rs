@@ -29,10 +29,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::v1::Throttling;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub(crate) use embedder::Paced;
-pub(crate) use lane::Lane;
+pub(crate) use lane::{Lane, Word};
 pub use limits::{Author, Change, Limits, MAX_LANES, Setting};
 
 use crate::database::Database;
@@ -46,11 +47,14 @@ use health::Healths;
 pub(crate) struct Throttle {
     database: Database,
     pub(crate) healths: Healths,
+    /// Places for who waits long, fewer than there are slots for activities.
+    seats: Arc<Semaphore>,
 }
 
 impl Throttle {
-    pub(crate) fn new(database: Database) -> Self {
-        Self { database, healths: Healths::default() }
+    /// For a worker that runs so many activities at a time.
+    pub(crate) fn new(database: Database, activity_slots: usize) -> Self {
+        Self { database, healths: Healths::default(), seats: Arc::new(Semaphore::new(activity_slots / 2)) }
     }
 
     /// For one attempt at a segment; `shown` is what its workflow shows as holding it back.
@@ -62,7 +66,7 @@ impl Throttle {
         shown: Option<Throttling>,
     ) -> Arc<Lane> {
         let taker = Taker { organization_id, workflow_id: workflow_id.to_owned(), holder };
-        Arc::new(Lane::new(self.database.clone(), taker, shown))
+        Arc::new(Lane::new(self.database.clone(), Arc::clone(&self.seats), taker, shown))
     }
 }
 

@@ -157,7 +157,7 @@ async fn a_fork_holds_still_while_there_is_no_space() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_slows_down_for_a_vespa_that_is_overloaded() {
-    const STORM: u32 = 300;
+    const STORM: u32 = 120;
     let fork = UnderWay::new().await;
     fork.server.inject(FaultRule::new(Fault::Overload).on(Victim::Puts).times(STORM));
     fork.assert_in_the_middle();

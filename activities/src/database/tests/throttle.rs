@@ -217,8 +217,21 @@ async fn who_waits_says_so_until_nobody_does() {
             .await
             .unwrap();
     };
-    age(31).await;
+    let own = throttled::note(db, &who, ThrottledBy::Operation, "own", Utc::now()).await.unwrap();
+    sqlx::query("UPDATE sync_multiplexer.throttled SET seen_at = now() - interval '6 seconds' WHERE why = 'words'")
+        .execute(world.pool())
+        .await
+        .unwrap();
+    let both: Vec<_> = current().await.into_iter().map(|it| (it.throttled_by, it.since)).collect();
+    assert_eq!(both, [(ThrottledBy::Operation, own), (ThrottledBy::Global, since)], "now comes before just now");
+    age(16).await;
     assert_eq!(current().await, [], "nobody has said so for long");
+    assert_eq!(
+        throttled::note(db, &who, ThrottledBy::Global, "words", Utc::now()).await.unwrap(),
+        since,
+        "a batch between"
+    );
+    age(61).await;
     let anew = throttled::note(db, &who, ThrottledBy::Global, "words", Utc::now()).await.unwrap();
     assert!(anew > since, "it is another wait");
     age(6).await;

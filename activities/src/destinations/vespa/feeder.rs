@@ -29,6 +29,9 @@ use crate::metrics::metrics;
 /// made, and few enough that they are made while others are under way.
 const PREPARED_AHEAD: usize = 64;
 
+/// How often a write may be answered with 429 before that is more than the window trying how far it can go.
+const USUAL_THROTTLING: u32 = 2;
+
 /// A write.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
@@ -66,7 +69,7 @@ pub(super) struct Counts {
     refused: AtomicU64,
     failed: AtomicU64,
     throttled: AtomicU64,
-    no_space: AtomicU64,
+    overloads: AtomicU64,
 }
 
 /// The counts at one moment.
@@ -161,9 +164,9 @@ impl Feeder {
         self.counts.read()
     }
 
-    /// Answers so far that asked for less: 429 and 507.
+    /// Answers so far that asked for less than the window had made of it already: 507, and 429 to a write that had some.
     pub(super) fn overloads(&self) -> u64 {
-        self.counts.throttled.load(Ordering::Relaxed) + self.counts.no_space.load(Ordering::Relaxed)
+        self.counts.overloads.load(Ordering::Relaxed)
     }
 
     /// How many writes may be in flight now.
@@ -250,7 +253,7 @@ impl Feeder {
                 }
                 Verdict::Throttled => place.throttled(),
                 Verdict::NoSpace if is_put => {
-                    add(&self.counts.no_space);
+                    add(&self.counts.overloads);
                     self.hold.no_space();
                 }
                 Verdict::NoSpace | Verdict::Uncertain | Verdict::Denied | Verdict::NotTheApi => {}
@@ -265,6 +268,9 @@ impl Feeder {
                     add(&self.counts.throttled);
                     self.bear_throttling(started)?;
                     throttled += 1;
+                    if throttled > USUAL_THROTTLING {
+                        add(&self.counts.overloads);
+                    }
                     self.calls.limits.delay(throttled - 1)
                 }
                 (Verdict::Uncertain, answer) => {

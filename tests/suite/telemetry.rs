@@ -15,7 +15,7 @@ use proto::v1::{ForkRequest, ForkResult, Profile, QdrantLayout, VespaLayout};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Words of a document, to be looked for where they must not be.
 const WORDS: &str = "zebra calibrates its sextant";

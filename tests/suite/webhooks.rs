@@ -8,7 +8,7 @@ use harness::{Received, Receiver, World, WorldOptions, until};
 use serde_json::json;
 use uuid::Uuid;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// The newest secret, and the one before it.
 const SECRETS: [&str; 2] =

@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod operations;
 pub mod output;
+pub mod payloads;
 pub mod stack;
 pub mod telemetry;
 pub mod temporal;

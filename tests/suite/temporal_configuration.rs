@@ -3,6 +3,7 @@
 //! The server here speaks TLS and HTTP/2 and answers every call that it is not implemented; what it was asked, and by whom, is
 //! what counts.
 
+use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -13,7 +14,9 @@ use harness::vespa::Tls;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use prost::Message as _;
 use tempfile::TempDir;
+use temporalio_common::protos::temporal::api::operatorservice::v1::ListSearchAttributesRequest;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -49,6 +52,19 @@ async fn serve(listener: TcpListener, tls: Tls, calls: Arc<Mutex<Vec<Call>>>) {
             let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
         });
     }
+}
+
+/// The namespace in the body of a call about search attributes: a byte that says whether it is compressed, four of its
+/// length, the message.
+fn namespace(body: &[u8]) -> String {
+    let Some((head, message)) = body.split_at_checked(5) else { return String::new() };
+    let mut plain = Vec::new();
+    if head[0] == 1 {
+        flate2::read::GzDecoder::new(message).read_to_end(&mut plain).expect("it is gzip");
+    } else {
+        plain.extend(message);
+    }
+    ListSearchAttributesRequest::decode(plain.as_slice()).map(|request| request.namespace).unwrap_or_default()
 }
 
 fn unimplemented() -> Response {

@@ -9,9 +9,11 @@ Needs Chromium (Debian: `apt-get install chromium`), or its path in CHROMIUM. Se
 many the demo's raw store is to have; with fewer a fork ends before the browser is there.
 """
 
+import base64
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -69,23 +71,79 @@ def until(what, look):
     fail(f"waited {PATIENCE} s in vain: {what}")
 
 
+class Browser:
+    """A headless Chromium, told what to do over a pipe by its DevTools protocol: JSON messages that end with a zero byte."""
+
+    def __init__(self, profile):
+        to_read, self.to_browser = os.pipe()
+        self.from_browser, to_write = os.pipe()
+        command = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,1000"]
+        command += ["--remote-debugging-pipe", f"--user-data-dir={profile}"]
+        # The browser reads from its descriptor 3 and writes to 4. Moved up first, lest one takes the other's place.
+        wires = f"exec {' '.join(map(shlex.quote, command))} 3<&{to_read} 4>&{to_write}"
+        self.process = subprocess.Popen(
+            ["bash", "-c", wires], pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        os.close(to_read)
+        os.close(to_write)
+        self.calls, self.rest = 0, b""
+        target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
+        self.session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+
+    def call(self, method, parameters, session=None):
+        """Calls a method and waits for its answer; events are passed over."""
+        self.calls += 1
+        message = {"id": self.calls, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        os.write(self.to_browser, json.dumps(message).encode() + b"\0")
+        while True:
+            while b"\0" not in self.rest:
+                read = os.read(self.from_browser, 1 << 16)
+                if not read:
+                    fail("Chromium ended by itself")
+                self.rest += read
+            answer, self.rest = self.rest.split(b"\0", 1)
+            answer = json.loads(answer)
+            if answer.get("id") == self.calls:
+                return answer["result"] if "result" in answer else fail(f"Chromium refused {method}: {answer['error']}")
+
+    def text(self):
+        """What can be read on the page and in its frames; texts of a workflow are shown in frames of their own."""
+        snapshot = self.call("DOMSnapshot.captureSnapshot", {"computedStyles": []}, self.session)
+        strings = snapshot["strings"]
+        shown = (strings[text] for document in snapshot["documents"] for text in document["layout"]["text"] if text >= 0)
+        return " ".join(" ".join(shown).split())
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+
+
 def picture(ui, workflow, run, name):
-    """Keeps the page of a workflow as the browser shows it, and checks what can be read there."""
-    url = f"{ui}/namespaces/default/workflows/{quote(workflow, safe='')}/{run}/user-metadata"
+    """Keeps the page of a workflow as the browser shows it, once everything can be read there."""
     into = DEV / "screenshots"
     into.mkdir(parents=True, exist_ok=True)
-    common = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,860"]
-    common += ["--virtual-time-budget=15000", f"--user-data-dir={into / 'browser'}"]
-    quiet = dict(stderr=subprocess.DEVNULL, text=True)
-    subprocess.run([*common, f"--screenshot={into / name}.png", url], check=True, stdout=subprocess.DEVNULL, **quiet)
-    page = subprocess.run([*common, "--dump-dom", url], check=True, stdout=subprocess.PIPE, **quiet).stdout
-    shutil.rmtree(into / "browser", ignore_errors=True)
-    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
-    for what, pattern in READABLE.items():
-        if not re.search(pattern, text):
-            (into / f"{name}.txt").write_text(text, encoding="utf-8")
-            fail(f"{what} cannot be read on the page; its text is in {into / name}.txt")
-    print(f"screenshots: {into / name}.png")
+    browser = Browser(into / "browser")
+    try:
+        url = f"{ui}/namespaces/default/workflows/{quote(workflow, safe='')}/{run}/user-metadata"
+        browser.call("Page.navigate", {"url": url}, browser.session)
+        deadline = time.monotonic() + 60
+        while True:
+            text = browser.text()
+            missing = [what for what, pattern in READABLE.items() if not re.search(pattern, text)]
+            if not missing:
+                break
+            if time.monotonic() > deadline:
+                (into / f"{name}.txt").write_text(text, encoding="utf-8")
+                fail(f"{' and '.join(missing)} cannot be read on the page; its text is in {into / name}.txt")
+            time.sleep(0.3)
+        image = browser.call("Page.captureScreenshot", {"format": "png"}, browser.session)["data"]
+        (into / f"{name}.png").write_bytes(base64.b64decode(image))
+    finally:
+        browser.close()
+        shutil.rmtree(into / "browser", ignore_errors=True)
+    print(f"screenshots: {into / name}.png", flush=True)
 
 
 READABLE = {"the phase": r"fork \w+", "percent": r"\d+ ?%", "the rate": r"/s", "the time left": r"(?i)time left|eta"}

@@ -35,17 +35,14 @@ async fn serve(listener: TcpListener, tls: Tls, calls: Arc<Mutex<Vec<Call>>>) {
         let Ok(stream) = tls.accept(stream).await else { continue };
         let certified = stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty());
         let calls = Arc::clone(&calls);
-        let answer = move |request: Request| {
-            let header =
-                |name: &str| request.headers().get(name).and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
-            let call = Call {
-                path: request.uri().path().to_owned(),
-                authorization: header("authorization"),
-                namespace: header("temporal-namespace"),
-                certified,
-            };
+        let answer = async move |request: Request| {
+            let authorization = request.headers().get("authorization").and_then(|it| it.to_str().ok());
+            let authorization = authorization.unwrap_or_default().to_owned();
+            let path = request.uri().path().to_owned();
+            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap_or_default();
+            let call = Call { path, authorization, namespace: namespace(&body), certified };
             calls.lock().expect("nobody panicked").push(call);
-            async { unimplemented() }
+            unimplemented()
         };
         let service = TowerToHyperService::new(Router::new().fallback(answer));
         tokio::spawn(async move {

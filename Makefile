@@ -5,7 +5,7 @@
 SYNCMUX = "$${CARGO_TARGET_DIR:-target}/debug/syncmux"
 OPTIMISED = "$${CARGO_TARGET_DIR:-target}/release/syncmux"
 
-.PHONY: help prepare peers build demo test bench bench-ledger bench-feed lint down clean-dev
+.PHONY: help prepare peers build demo test bench bench-ledger bench-feed screenshots lint down clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-ledger: prepare ## fill the ledger of a slot with 10,000,000 entities (or 
 
 bench-feed: peers ## feed the same documents to Vespa's protocol server with `vespa feed` and with ours, in turns
 	@SYNCMUX_VESPA_CLI=$(CURDIR)/.dev/vespa/vespa cargo bench --workspace --bench feed
+
+screenshots: prepare build ## a running and a finished fork in Temporal's UI, by a headless Chromium
+	@SYNCMUX=$(SYNCMUX) python3 deploy/screenshots.py
 
 lint: ## formatting, clippy and the documentation's links
 	cargo fmt --all --check

@@ -38,6 +38,9 @@ pub struct TemporalArgs {
     /// Profile in temporal.toml
     #[arg(long, env = "TEMPORAL_PROFILE", value_name = "NAME")]
     pub temporal_profile: Option<String>,
+    /// Keys to encrypt what Temporal keeps, "ID HEX" a line, the first one seals [default: no encryption]
+    #[arg(long, env = "SYNCMUX_PAYLOAD_KEYS_FILE", value_name = "FILE")]
+    pub payload_keys_file: Option<PathBuf>,
 }
 
 /// The raw store.

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod operations;
 pub mod output;
 pub mod profile_file;
+pub mod payloads;
 pub mod stack;
 pub mod telemetry;
 pub mod temporal;

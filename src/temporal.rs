@@ -40,6 +40,7 @@ use workflows::{
 use crate::config::TemporalArgs;
 use crate::output::Failure;
 use crate::telemetry::propagation::TraceStarts;
+use crate::payloads;
 
 /// How often in a row Temporal may refuse at once to say how a workflow ended.
 const UNANSWERED: u32 = 30;
@@ -69,6 +70,9 @@ pub async fn connect_for(args: &TemporalArgs, patience: Duration) -> Result<Clie
     let (mut connection, mut client) = ClientOptions::load_from_config(load).map_err(|error| {
         Failure::new(ErrorKind::InvalidInput, format!("Temporal's configuration does not read: {error}"))
     })?;
+    if let Some(keys) = &args.payload_keys_file {
+        client.data_converter = payloads::sealing_converter(keys)?;
+    }
     if let Some(address) = &args.temporal_address {
         connection.target = format!("http://{address}").parse().map_err(|error| {
             Failure::new(ErrorKind::InvalidInput, format!("{address:?} is not a host and port: {error}"))

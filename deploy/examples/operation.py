@@ -15,21 +15,12 @@ import asyncio
 import json
 import os
 import sys
+from datetime import timedelta
 
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError
-
-
-async def tell(handle):
-    """Says each new phase."""
-    told = None
-    while True:
-        progress = await handle.query("progress")
-        if progress["phase"] != told:
-            told = progress["phase"]
-            print(told, file=sys.stderr)
-        await asyncio.sleep(0.5)
+from temporalio.service import RPCError
 
 
 async def run(workflow, workflow_id, request):
@@ -37,11 +28,19 @@ async def run(workflow, workflow_id, request):
     handle = await client.start_workflow(
         workflow, request, id=workflow_id, task_queue=os.environ.get("TASK_QUEUE", "sync-multiplexer")
     )
-    telling = asyncio.create_task(tell(handle))
-    try:
-        return await handle.result()
-    finally:
-        telling.cancel()
+    result = asyncio.create_task(handle.result())
+    told = None
+    while True:
+        ended, _ = await asyncio.wait({result}, timeout=0.5)
+        if ended:
+            return result.result()
+        try:
+            progress = await handle.query("progress", rpc_timeout=timedelta(seconds=5))
+        except RPCError:
+            continue  # No worker answers just now; the workflow does not mind.
+        if progress["phase"] != told:
+            told = progress["phase"]
+            print(told, file=sys.stderr)
 
 
 def main():

@@ -22,10 +22,19 @@ const READS_IN_FLIGHT: usize = 32;
 #[derive(Debug, Subcommand)]
 pub(super) enum Arf {
     /// Count entities per class, bytes, stored files, unknown classes and what cannot be decoded
+    #[command(after_long_help = "Examples:
+
+  syncmux arf stat --sync $SYNC")]
     Stat(Which),
     /// Like stat, but exits with 6 when anything cannot be carried over, and names it
+    #[command(after_long_help = "Examples:
+
+  syncmux arf check --sync $SYNC")]
     Check(Which),
     /// Print entities with hash, metadata section, text and chunks
+    #[command(after_long_help = "Examples:
+
+  syncmux arf show --sync $SYNC --jsonl")]
     Show(Show),
 }
 

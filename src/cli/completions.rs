@@ -9,13 +9,11 @@ use super::Cli;
 use crate::output::Failure;
 
 /// Print what a shell needs to complete this program's commands and options.
-///
-/// Examples:
-///
-///   syncmux completions bash > ~/.local/share/bash-completion/completions/syncmux
-///   syncmux completions zsh > ~/.zfunc/_syncmux
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux completions bash > ~/.local/share/bash-completion/completions/syncmux
+  syncmux completions zsh > ~/.zfunc/_syncmux")]
 pub(super) struct Completions {
     /// The shell
     shell: Shell,

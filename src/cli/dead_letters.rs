@@ -12,13 +12,11 @@ use crate::output::{Failure, print_json, table};
 /// List the entities of a slot that could not be carried over, each with the reason.
 ///
 /// Another fork with the same profile tries them again; what is carried over then is listed no more.
-///
-/// Examples:
-///
-///   syncmux dead-letters --sync $SYNC --slot $SLOT
-///   syncmux dead-letters --sync $SYNC --slot $SLOT --json
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux dead-letters --sync $SYNC --slot $SLOT
+  syncmux dead-letters --sync $SYNC --slot $SLOT --json")]
 pub(super) struct DeadLetters {
     #[command(flatten)]
     database: DatabaseArgs,

@@ -15,6 +15,9 @@ use crate::output::Failure;
 /// The second slot can go to a Qdrant or Vespa server of yours, into a collection or namespace `syncmux_demo`. It stays
 /// there until the next demo.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux demo --keep")]
 pub(super) struct Demo {
     /// Leave the servers and the worker running
     #[arg(long)]

@@ -36,13 +36,11 @@ const MOST_AHEAD: TimeDelta = TimeDelta::seconds(5);
 ///
 /// Looks only; nothing is changed. Takes the settings a worker takes. Exits with 10 when something
 /// is wrong.
-///
-/// Examples:
-///
-///   syncmux doctor
-///   syncmux doctor --connection $CONNECTION
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux doctor
+  syncmux doctor --connection $CONNECTION")]
 pub(super) struct Doctor {
     #[command(flatten)]
     settings: WorkerSettings,

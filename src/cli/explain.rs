@@ -10,13 +10,11 @@ use crate::output::{Failure, table};
 ///
 /// Every failure of this product names a kind: on stderr, in Temporal as the type of the failure, in the API as `code`, in a
 /// dead letter. Without a kind, all of them are listed.
-///
-/// Examples:
-///
-///   syncmux explain
-///   syncmux explain VerificationFailed
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux explain
+  syncmux explain VerificationFailed")]
 pub(super) struct Explain {
     /// The kind, such as Conflict; upper and lower case are the same
     kind: Option<String>,
@@ -197,7 +195,7 @@ const VERIFICATION_FAILED: Page = Page {
     means: "verification found missing, extra or differing entities in the slot.",
     examples: &["somebody else wrote to the slot's collection", "a destination that lost acknowledged writes"],
     steps: &[
-        "the message and `syncmux verify --sync SYNC --slot SLOT --list` name the first differences",
+        "the message and `syncmux verify --sync SYNC --slot SLOT` name the first differences",
         "nothing was switched; fork again with the same profile to mend what differs, or to another connection",
         "when it comes back, look for who else writes there",
     ],

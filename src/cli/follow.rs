@@ -19,6 +19,10 @@ use crate::temporal;
 ///
 /// It is paused and resumed with the signals `pause` and `resume` of the workflow follow/SYNC.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux follow --sync $SYNC --show
+  syncmux follow --sync $SYNC --interval-seconds 300")]
 pub(super) struct Follow {
     #[command(flatten)]
     database: DatabaseArgs,

@@ -34,6 +34,11 @@ use crate::{profile_file, temporal};
 ///   pgvector = { vector_type = "VECTOR_TYPE_HALFVEC", hnsw = {} }
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux fork --sync $SYNC --destination $CONNECTION --profile v1.toml
+  syncmux fork --sync $SYNC --destination $CONNECTION --profile v1.toml --detach
+  syncmux fork --collection $COLLECTION --destination $CONNECTION --profile v1.toml")]
 pub(super) struct Fork {
     #[command(flatten)]
     temporal: TemporalArgs,

@@ -18,6 +18,9 @@ use crate::output::{Failure, print_json, table};
 /// rollback until its reverse window ends. The lag is how many entities a followed slot was behind when it was last compared
 /// with the raw store, and how old the oldest change was.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux list --sync $SYNC")]
 pub(super) struct List {
     #[command(flatten)]
     database: DatabaseArgs,

@@ -11,6 +11,9 @@ use crate::output::Failure;
 /// Adds the schema sync_multiplexer, and on the platform's sync_connection the column role with its constraints. On an
 /// empty database it also makes the platform tables the worker reads. Running it twice changes nothing.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux migrate")]
 pub(super) struct Migrate {
     #[command(flatten)]
     database: DatabaseArgs,

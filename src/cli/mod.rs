@@ -24,6 +24,7 @@ mod stack;
 mod status;
 mod switch;
 mod throttle;
+mod verify;
 mod watch;
 mod worker;
 
@@ -39,6 +40,24 @@ use crate::config::with_secret_files;
 use crate::output::Failure;
 use crate::telemetry::{self, LogFormat, Process};
 
+/// What a stranger needs to know. The suite runs it line by line.
+const A_MIGRATION: &str = "Examples:
+
+A migration from the beginning. $SYNC is a sync of the platform, $CONNECTION a connection to
+another destination, $OPERATION a new UUID, $SLOT the new slot as `list` shows it. A worker's
+settings are in the environment (`syncmux worker --help`), with SYNCMUX_ORGANIZATION_ID.
+
+  syncmux doctor
+  syncmux list --sync $SYNC
+  syncmux fork --sync $SYNC --destination $CONNECTION --profile v1.toml \\
+      --operation-id $OPERATION --detach
+  syncmux status --operation $OPERATION --watch
+  syncmux list --sync $SYNC
+  syncmux switch --sync $SYNC --to $SLOT --dry-run
+  syncmux switch --sync $SYNC --to $SLOT --reason \"smaller chunks\"
+  syncmux search --sync $SYNC \"why were customers billed twice\"
+  syncmux rollback --sync $SYNC --reason \"worse answers\"";
+
 /// Moves a sync from one vector destination to another without downtime and without losing an entity.
 ///
 /// A fork adds a shadow destination and fills it from the raw store; a follow keeps it fresh; a switch promotes it; a
@@ -50,7 +69,7 @@ use crate::telemetry::{self, LogFormat, Process};
 /// 7 destination not usable, 8 too many rejected entities, 9 verification failed, 10 something is away (try again),
 /// 70 a bug.
 #[derive(Debug, Parser)]
-#[command(name = "syncmux", version, max_term_width = 110)]
+#[command(name = "syncmux", version, max_term_width = 110, after_long_help = A_MIGRATION)]
 pub struct Cli {
     /// Which events are logged to stderr, such as "info" or "warn,activities=debug"
     #[arg(long, global = true, env = "SYNCMUX_LOG", default_value = "warn", value_name = "FILTER")]
@@ -84,6 +103,7 @@ enum Command {
     Operations(operations::OperationsCommand),
     Throttle(throttle::Throttle),
     DeadLetters(dead_letters::DeadLetters),
+    Verify(verify::Verify),
     Doctor(doctor::Doctor),
     Explain(explain::Explain),
     Completions(completions::Completions),
@@ -142,6 +162,7 @@ impl Cli {
                 Command::Operations(command) => command.run().await,
                 Command::Throttle(command) => command.run().await,
                 Command::DeadLetters(command) => command.run().await,
+                Command::Verify(command) => command.run().await,
                 Command::Doctor(command) => command.run().await,
                 Command::Explain(command) => command.run().await,
                 Command::Completions(command) => command.run().await,
@@ -158,6 +179,59 @@ impl Cli {
         match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => failure.exit(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    /// Every command without further ones, with its path.
+    fn leaves(path: &str, command: &clap::Command, found: &mut Vec<(String, String)>) {
+        if command.get_subcommands().next().is_none() {
+            let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            found.push((path.to_owned(), help));
+        }
+        for inner in command.get_subcommands() {
+            leaves(&format!("{path} {}", inner.get_name()), inner, found);
+        }
+    }
+
+    /// Words of a line as a shell sees them, as far as examples go.
+    fn words(line: &str) -> Vec<String> {
+        let line = line.split(" > ").next().unwrap_or_default();
+        let mut words = Vec::new();
+        for (number, part) in line.split('"').enumerate() {
+            if number % 2 == 1 {
+                words.push(part.to_owned())
+            } else {
+                words.extend(part.split_whitespace().map(str::to_owned))
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_command_shows_examples_that_are_right() {
+        let mut found = vec![("syncmux".to_owned(), A_MIGRATION.to_owned())];
+        leaves("syncmux", &Cli::command(), &mut found);
+        for (path, help) in found {
+            // Help is not wrapped up to this width, which it has when nobody knows the terminal's.
+            assert!(help.lines().all(|line| line.len() <= 98), "{path} has lines that are too long: {help}");
+            let help = help.replace("\\\n", " ");
+            let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+            assert!(help.starts_with("Examples:") && !examples.is_empty(), "{path} shows no example");
+            for example in examples {
+                assert!(example.starts_with(&path), "an example of {path}: {example}");
+                // Asked for help, the parser has understood everything before.
+                let asked = words(example).into_iter().chain(["--help".to_owned()]);
+                let error = Cli::command().try_get_matches_from(asked).expect_err("help is an answer");
+                assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{example}: {error}");
+            }
         }
     }
 }

@@ -23,6 +23,10 @@ use crate::temporal;
 ///
 /// Cancelling the resync cancels its job. A job that ends as a success without having seen an entity is no success.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux resync --sync $SYNC
+  syncmux resync --sync $SYNC --rebuild --wait-seconds 3600")]
 pub(super) struct Resync {
     #[command(flatten)]
     temporal: TemporalArgs,

@@ -18,6 +18,10 @@ use crate::temporal;
 ///
 /// With --dry-run nothing is changed: every blocker is listed with what to do, and the exit code is that of the first one.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux retire --sync $SYNC --slot $SLOT --dry-run
+  syncmux retire --sync $SYNC --slot $SLOT --force --reason \"nobody goes back there\"")]
 pub(super) struct Retire {
     #[command(flatten)]
     temporal: TemporalArgs,

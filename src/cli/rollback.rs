@@ -17,6 +17,10 @@ use crate::temporal;
 ///
 /// Of a collection all syncs go back in one transaction, each to where its last switch came from.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux rollback --sync $SYNC --reason \"worse answers\"
+  syncmux rollback --sync $SYNC --to $SLOT --reason \"worse answers\"")]
 pub(super) struct Rollback {
     #[command(flatten)]
     temporal: TemporalArgs,

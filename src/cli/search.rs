@@ -19,6 +19,9 @@ const SHOWN: usize = 90;
 /// the active slot changes meanwhile, it asks the new one: an answer is of one slot, which was active all the time. Takes
 /// the settings a worker takes.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux search --sync $SYNC \"why were customers billed twice\"")]
 pub(super) struct Search {
     #[command(flatten)]
     settings: WorkerSettings,

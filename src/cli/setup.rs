@@ -11,6 +11,9 @@ use crate::temporal;
 /// Workflows carry SyncId, OrganizationId, Operation, Phase and DestinationKind, so that operators can filter by them.
 /// A workflow whose namespace lacks one waits until it is registered.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux setup")]
 pub(super) struct Setup {
     #[command(flatten)]
     temporal: TemporalArgs,

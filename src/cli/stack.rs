@@ -9,14 +9,29 @@ use crate::stack::{Stack as Servers, StackOptions, find_dev_dir};
 #[derive(Debug, Subcommand)]
 pub(super) enum Stack {
     /// Start both servers, or find them running
+    #[command(after_long_help = "Examples:
+
+  syncmux stack up")]
     Up(Which),
     /// Start both servers, and print shell variables that point tools at them
+    #[command(after_long_help = "Examples:
+
+  syncmux stack env")]
     Env(Which),
     /// Stop both servers, and the demo's worker; their data stays
+    #[command(after_long_help = "Examples:
+
+  syncmux stack down")]
     Down(Which),
     /// Stop them and remove their data
+    #[command(after_long_help = "Examples:
+
+  syncmux stack discard")]
     Discard(Which),
     /// Say what runs and where
+    #[command(after_long_help = "Examples:
+
+  syncmux stack status")]
     Status(Which),
 }
 

@@ -24,13 +24,11 @@ use crate::temporal;
 ///
 /// With --watch it asks the workflows that run, again and again: of one operation until it has
 /// ended, with its exit code, otherwise until you interrupt it.
-///
-/// Examples:
-///
-///   syncmux status --sync $SYNC
-///   syncmux status --operation $OPERATION --watch
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux status --sync $SYNC
+  syncmux status --operation $OPERATION --watch")]
 pub(super) struct Status {
     #[command(flatten)]
     database: DatabaseArgs,

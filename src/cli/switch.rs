@@ -19,6 +19,11 @@ use crate::temporal;
 ///
 /// With --dry-run nothing is changed: every blocker is listed with what to do, and the exit code is that of the first one.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux switch --sync $SYNC --to $SLOT --dry-run
+  syncmux switch --sync $SYNC --to $SLOT --reason \"smaller chunks\"
+  syncmux switch --collection $COLLECTION --reason \"smaller chunks\"")]
 pub(super) struct Switch {
     #[command(flatten)]
     temporal: TemporalArgs,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use activities::database::operation_list::{Filter, MAX_PAGE};
 use activities::database::operations::OperationState;
@@ -21,11 +21,21 @@ use crate::output::Failure;
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long an operation may have no record: its workflow writes it, once a worker has taken it.
+const UNRECORDED: Duration = Duration::from_secs(15);
+
 /// Watches one operation to its end, and ends as it ended.
 pub(super) async fn one(operations: &Operations, organization: Uuid, operation: Uuid) -> Result<(), Failure> {
     let mut shown = Shown::new();
+    let began = Instant::now();
     loop {
-        let view = operations.get(organization, operation).await?;
+        let view = match operations.get(organization, operation).await {
+            Err(failure) if failure.kind() == Some(ErrorKind::NotFound) && began.elapsed() < UNRECORDED => {
+                tokio::time::sleep(INTERVAL).await;
+                continue;
+            }
+            other => other?,
+        };
         shown.show(&view);
         if view.record.state != OperationState::Running {
             shown.close();

@@ -7,6 +7,9 @@ use crate::worker::{self, WorkerSettings};
 
 /// Run a worker until SIGTERM or ctrl-C.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux worker")]
 pub(super) struct Worker {
     #[command(flatten)]
     settings: WorkerSettings,

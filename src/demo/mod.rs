@@ -100,6 +100,7 @@ async fn migrate(options: DemoOptions, stack_options: &StackOptions) -> Result<(
         task_queue: TASK_QUEUE.to_owned(),
         temporal_address: Some(stack.temporal_address()),
         temporal_profile: None,
+        payload_keys_file: None,
     };
     let client = temporal::connect(&temporal_args).await?;
     temporal::register_search_attributes(&client).await?;

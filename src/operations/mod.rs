@@ -70,7 +70,7 @@ impl Operations {
         Self { database, client, task_queue: task_queue.into() }
     }
 
-    /// One page, newest first. What runs by its record and not by Temporal is recorded as ended on the way.
+    /// One page, newest first. What runs by its record and not by Temporal is recorded as ended before, with the first page.
     ///
     /// # Errors
     ///
@@ -82,18 +82,24 @@ impl Operations {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page, Failure> {
-        let mut page = operation_list::page(&self.database, organization, filter, after, limit).await?;
-        for operation in page.operations.iter_mut().filter(|it| it.state == OperationState::Running) {
-            // A list is of the record: when Temporal does not answer it is shown as it is.
-            match self.settle(operation.clone()).await {
-                Ok((settled, _)) => *operation = settled,
-                Err(failure) => {
-                    tracing::warn!(%failure, "what runs was not compared with Temporal");
-                    break;
-                }
+        if after.is_none() {
+            self.settle_all(organization, filter).await?;
+        }
+        Ok(operation_list::page(&self.database, organization, filter, after, limit).await?)
+    }
+
+    /// Compares with Temporal what runs by its record, whatever state is asked for. Without Temporal the records are shown as
+    /// they are.
+    async fn settle_all(&self, organization: Uuid, filter: &Filter) -> Result<(), Failure> {
+        let running = Filter { state: Some(OperationState::Running), ..*filter };
+        let page = operation_list::page(&self.database, organization, &running, None, operation_list::MAX_PAGE).await?;
+        for operation in page.operations {
+            if let Err(failure) = self.settle(operation).await {
+                tracing::warn!(%failure, "what runs was not compared with Temporal");
+                break;
             }
         }
-        Ok(page)
+        Ok(())
     }
 
     /// One operation with its live progress.

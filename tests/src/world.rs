@@ -135,6 +135,7 @@ impl World {
             task_queue: name.clone(),
             temporal_address: Some(temporal_address.clone()),
             temporal_profile: None,
+            payload_keys_file: None,
         })
         .await
         .expect("Temporal answers");

@@ -52,7 +52,13 @@ fn errors(output: &Output) -> String {
 #[case::resync(&["resync"], &["--sync", "--rebuild", "--wait-seconds", "--job-limit-seconds", "--away-limit-seconds", "--confirm-drop", "--operation-id", "--detach", "--json", "PLATFORM_API_URL"])]
 #[case::search(&["search"], &["QUESTION", "--sync", "--slot", "--limit", "--json", "--model-dir", "--encryption-key"])]
 #[case::list(&["list"], &["--sync", "--organization", "--json"])]
-#[case::status(&["status"], &["--sync", "--operation", "--limit", "--json"])]
+#[case::status(&["status"], &["--sync", "--operation", "--limit", "--json", "--watch"])]
+#[case::operations(&["operations"], &["list", "show", "pause", "resume", "cancel", "retry"])]
+#[case::operations_list(&["operations", "list"], &["--sync", "--collection", "--kind", "--state", "--after", "terminated"])]
+#[case::dead_letters(&["dead-letters"], &["--sync", "--slot", "--limit", "--json"])]
+#[case::verify(&["verify"], &["--sync", "--slot", "--json", "Exits with 9"])]
+#[case::explain(&["explain"], &["KIND"])]
+#[case::completions(&["completions"], &["bash", "zsh", "fish"])]
 #[case::doctor(&["doctor"], &["--json", "--store", "--database-url", "--connection", "--organization"])]
 #[case::probe(&["probe"], &["--address", "--live", "SYNCMUX_PROBE_ADDRESS", "health checks of containers"])]
 #[case::arf(&["arf"], &["stat", "check", "show"])]
@@ -67,6 +73,20 @@ fn help_teaches(#[case] command: &[&str], #[case] mentioned: &[&str]) {
     for word in mentioned {
         assert!(squeezed.contains(word), "{word:?} is not in the help of {command:?}:\n{text}");
     }
+}
+
+#[test]
+fn error_kinds_are_explained_and_shells_complete() {
+    let all = run(bare().arg("explain"), 0);
+    let page = run(bare().args(["explain", "verificationfailed"]), 0);
+    let (all, page) = (String::from_utf8_lossy(&all.stdout), String::from_utf8_lossy(&page.stdout));
+    for kind in workflows::domain::ErrorKind::ALL {
+        assert!(all.contains(kind.name()), "{kind} is not in\n{all}");
+    }
+    assert!(page.starts_with("VerificationFailed: ") && page.contains("Exit code 9"), "{page}");
+    assert!(errors(&run(bare().args(["explain", "Surprise"]), 4)).contains("Surprise"));
+    let script = run(bare().args(["completions", "bash"]), 0);
+    assert!(String::from_utf8_lossy(&script.stdout).contains("dead-letters"));
 }
 
 #[rstest]
@@ -222,6 +242,14 @@ async fn a_migration_from_the_command_line() {
     assert_eq!(status[0]["result"]["new_active_slot_id"], forked.slot_id.as_str());
     let one = run(world.command().args(["status", "--operation", &forked.operation_id]), 0);
     assert!(String::from_utf8_lossy(&one.stdout).contains("\"entities\": \"60\""));
+    let watched = run(world.command().args(["status", "--operation", &forked.operation_id, "--watch"]), 0);
+    let told = String::from_utf8_lossy(&watched.stdout).into_owned();
+    assert!(told.contains("fork") && told.contains("completed") && told.contains("\"entities\": \"60\""), "{told}");
+    let slot = ["--sync", &sync, "--slot", &forked.slot_id, "--json"];
+    let letters: Value = json(&run(world.command().arg("dead-letters").args(slot), 0));
+    assert_eq!((&letters["count"], &letters["dead_letters"]), (&0.into(), &Value::Array(vec![])));
+    let verified: Vec<Value> = json(&run(world.command().arg("verify").args(slot), 0));
+    assert!(verified.iter().any(|it| it["operation_id"] == forked.operation_id.as_str()), "{verified:?}");
     let findings: Vec<Value> = json(&run(world.command().args(["doctor", "--json"]), 0));
     assert!(findings.iter().all(|it| it["ok"] == true), "{findings:?}");
     for command in ["migrate", "setup"] {

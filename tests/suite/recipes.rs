@@ -108,6 +108,7 @@ impl<'a> Shell<'a> {
         let recipes = recipes();
         let (heading, commands) = recipes.get_key_value(heading).unwrap_or_else(|| panic!("there is no {heading:?}"));
         self.ran.borrow_mut().insert(heading);
+        eprintln!("recipe: {heading}");
         self.script(commands)
     }
 
@@ -137,6 +138,7 @@ impl<'a> Shell<'a> {
     /// Runs the guide's Python script; answers the result of the workflow.
     #[track_caller]
     fn python(&self, workflow: &str, id: &str, request: &Value) -> Value {
+        eprintln!("script: {workflow}");
         let commands = format!("python3 deploy/examples/operation.py {workflow} '{id}' '{request}'");
         serde_json::from_str(&self.script(&commands)).expect("the script prints JSON")
     }
@@ -188,7 +190,7 @@ async fn a_fork_is_steered_and_ended_as_the_guide_says() {
     shell.run("Resume");
     at(&fork, "two lanes again", |it| !it.paused && it.segments_in_flight == 2).await;
     let answer = shell.run("Throttle");
-    assert!(answer.contains("\"lanes\": 2") || answer.contains("\"lanes\":2"), "{answer}");
+    assert!(answer.contains("lanes:2"), "{answer}");
     at(&fork, "a third lane", |it| it.segments_in_flight == 3).await;
     shell.run("Cancel");
     let_go(held).await;

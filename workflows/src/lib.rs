@@ -21,6 +21,7 @@ pub mod fork_collection;
 mod gate;
 mod ids;
 mod input;
+mod memo;
 mod operator;
 mod progress;
 mod replay;

@@ -28,7 +28,7 @@ use crate::domain::ErrorKind;
 use crate::gate::{self, Pausable};
 use crate::input::decode;
 use crate::stop::Stop;
-use crate::{search_attributes, step};
+use crate::{memo, search_attributes, step};
 
 type Context = WorkflowContext<RetireWorkflow>;
 
@@ -146,6 +146,9 @@ async fn retire(
         search_attributes::ORGANIZATION_ID.value_set(request.organization_id.clone()),
         search_attributes::OPERATION.value_set("retire".to_owned()),
     ]);
+    if !request.dry_run {
+        memo::link(ctx, &slot.operation_id);
+    }
     if let Some(finished) = checked.finished {
         return Ok(finished);
     }

@@ -62,20 +62,30 @@ pub async fn record(
 /// # Errors
 /// `NotFound` for a slot this product did not build.
 pub async fn latest(database: &Database, scope: &SlotScope) -> Result<Option<Verification>> {
-    let mut connection = database.pool().acquire().await.during("reading the verification")?;
+    Ok(list(database, scope, 1).await?.pop())
+}
+
+/// The verifications of a slot, newest first, at most `limit`.
+///
+/// # Errors
+/// `NotFound` for a slot this product did not build.
+pub async fn list(database: &Database, scope: &SlotScope, limit: u32) -> Result<Vec<Verification>> {
+    const DOING: &str = "reading the verifications";
+    let mut connection = database.pool().acquire().await.during(DOING)?;
     scope.require(&mut connection).await?;
     sqlx::query_as(
         "SELECT verification_id, operation_id, passed, result, verified_at
          FROM sync_multiplexer.verification
          WHERE slot_id = $1 AND organization_id = $2
          ORDER BY verified_at DESC, verification_id
-         LIMIT 1",
+         LIMIT $3",
     )
     .bind(scope.slot_id)
     .bind(scope.organization_id)
-    .fetch_optional(&mut *connection)
+    .bind(i64::from(limit))
+    .fetch_all(&mut *connection)
     .await
-    .during("reading the verification")
+    .during(DOING)
 }
 
 /// Verifications of a slot, newest first, at most `limit`, from behind one of them on. Behind one that the slot does not have

@@ -11,12 +11,10 @@ use crate::output::{Failure, print_json};
 /// Stop an operation before its next step or segment; what is being written is finished.
 ///
 /// A switch can be paused behind its fence too, but its time limit goes on.
-///
-/// Examples:
-///
-///   syncmux operations pause $OPERATION
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux operations pause $OPERATION")]
 pub(in crate::cli) struct Pause {
     #[command(flatten)]
     which: Which,
@@ -32,12 +30,10 @@ impl Pause {
 }
 
 /// Let a paused operation go on.
-///
-/// Examples:
-///
-///   syncmux operations resume $OPERATION
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux operations resume $OPERATION")]
 pub(in crate::cli) struct Resume {
     #[command(flatten)]
     which: Which,
@@ -56,12 +52,10 @@ impl Resume {
 ///
 /// Returns when that is asked for; `syncmux operations show` says `cancelled` when it is done. A switch whose roles have
 /// changed, and a retire that removed points, go on to their end.
-///
-/// Examples:
-///
-///   syncmux operations cancel $OPERATION --reason "wrong connection"
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux operations cancel $OPERATION --reason \"wrong connection\"")]
 pub(in crate::cli) struct Cancel {
     #[command(flatten)]
     which: Which,
@@ -84,12 +78,10 @@ impl Cancel {
 /// It is a new operation. What the first one left is gone on with: nothing that is written and recorded is written again.
 /// A fork that failed or was cancelled has taken back the slot that it made, and begins anew; one that was terminated, or
 /// that continued a slot, goes on from its checkpoints.
-///
-/// Examples:
-///
-///   syncmux operations retry $OPERATION
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux operations retry $OPERATION")]
 pub(in crate::cli) struct Retry {
     #[command(flatten)]
     which: Which,

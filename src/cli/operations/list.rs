@@ -15,13 +15,11 @@ use crate::output::{Failure, print_json, table};
 /// List operations, newest first.
 ///
 /// An operation whose workflow was terminated is listed as failed, and recorded so.
-///
-/// Examples:
-///
-///   syncmux operations list --state running
-///   syncmux operations list --sync $SYNC --kind fork --limit 5
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux operations list --state running
+  syncmux operations list --sync $SYNC --kind fork --limit 5")]
 pub(in crate::cli) struct List {
     #[command(flatten)]
     place: Place,

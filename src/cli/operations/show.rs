@@ -11,13 +11,11 @@ use crate::operations::OperationView;
 use crate::output::{Failure, print_json};
 
 /// Show one operation: its record, and where it is just now.
-///
-/// Examples:
-///
-///   syncmux operations show $OPERATION
-///   syncmux operations show $OPERATION --json
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux operations show $OPERATION
+  syncmux operations show $OPERATION --json")]
 pub(in crate::cli) struct Show {
     #[command(flatten)]
     which: Which,

@@ -59,4 +59,4 @@ pub use queue::QueueLimits;
 pub use schema::{FieldRow, Generation, Indexing, platform_tables};
 pub use server::VespaServer;
 pub use text_rule::illegal_code_point;
-pub use tls::Identity;
+pub use tls::{Identity, Tls};

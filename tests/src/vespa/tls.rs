@@ -77,7 +77,10 @@ impl Tls {
     }
 
     /// Shakes hands.
-    pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
+    ///
+    /// # Errors
+    /// When the client speaks no TLS, trusts somebody else, or lacks the certificate that was asked for.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
         self.acceptor.accept(stream).await
     }
 }

@@ -18,7 +18,7 @@ use crate::controls::set_phase;
 use crate::definitions::Steps;
 use crate::domain::ErrorKind;
 use crate::stop::Stop;
-use crate::{gate, progress, search_attributes, step};
+use crate::{gate, memo, progress, search_attributes, step};
 
 type Context = WorkflowContext<FollowWorkflow>;
 
@@ -135,6 +135,7 @@ async fn begin(ctx: &Context, request: &FollowRequest) -> Result<Carried, Stop> 
         search_attributes::ORGANIZATION_ID.value_set(request.organization_id.clone()),
         search_attributes::OPERATION.value_set("follow".to_owned()),
     ]);
+    memo::link(ctx, &operation_id);
     Ok(Carried { operation_id, ..Carried::default() })
 }
 

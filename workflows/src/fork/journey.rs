@@ -17,7 +17,7 @@ use crate::definitions::Steps;
 use crate::domain::ErrorKind;
 use crate::stop::Stop;
 use crate::undo::{Leftover, Undo, unwind};
-use crate::{follow, gate, operator, progress, search_attributes, step};
+use crate::{follow, gate, memo, operator, progress, search_attributes, step};
 
 type Context = WorkflowContext<ForkWorkflow>;
 
@@ -127,6 +127,7 @@ async fn prepare(
         search_attributes::OPERATION.value_set("fork".to_owned()),
         search_attributes::DESTINATION_KIND.value_set(begun.destination_kind.clone()),
     ]);
+    memo::link(ctx, &slot.operation_id);
 
     if let Some(finished) = begun.finished {
         set_phase(ctx, "done");

@@ -10,7 +10,7 @@ use super::forks::{self, Worked};
 use crate::definitions::Steps;
 use crate::domain::ErrorKind;
 use crate::stop::Stop;
-use crate::{gate, operator, progress, search_attributes, step};
+use crate::{gate, memo, operator, progress, search_attributes, step};
 
 type Context = WorkflowContext<ForkCollectionWorkflow>;
 
@@ -115,6 +115,7 @@ async fn begin(ctx: &Context, request: &ForkCollectionRequest) -> Result<Begun, 
         search_attributes::ORGANIZATION_ID.value_set(request.organization_id.clone()),
         search_attributes::OPERATION.value_set("fork-collection".to_owned()),
     ]);
+    memo::link(ctx, &operation_id);
     if let Some(finished) = begun.finished {
         return Ok(Begun::Finished(Box::new(finished)));
     }

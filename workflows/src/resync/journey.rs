@@ -14,7 +14,7 @@ use crate::controls::{publish, set_phase};
 use crate::definitions::Steps;
 use crate::domain::ErrorKind;
 use crate::stop::Stop;
-use crate::{gate, progress, search_attributes, step};
+use crate::{gate, memo, progress, search_attributes, step};
 
 type Context = WorkflowContext<ResyncWorkflow>;
 
@@ -116,6 +116,7 @@ async fn refresh(
         search_attributes::ORGANIZATION_ID.value_set(request.organization_id.clone()),
         search_attributes::OPERATION.value_set("resync".to_owned()),
     ]);
+    memo::link(ctx, &operation.operation_id);
     if let Some(finished) = before.finished {
         set_phase(ctx, "done");
         return Ok(Refreshed::Finished(Box::new(finished)));

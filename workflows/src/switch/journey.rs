@@ -19,7 +19,7 @@ use crate::definitions::Steps;
 use crate::domain::ErrorKind;
 use crate::input::decode;
 use crate::stop::Stop;
-use crate::{follow, gate, search_attributes, step};
+use crate::{follow, gate, memo, search_attributes, step};
 
 type Context = WorkflowContext<SwitchWorkflow>;
 
@@ -110,6 +110,11 @@ async fn check(ctx: &Context, request: &SwitchRequest) -> Result<CheckSwitchOutp
         search_attributes::ORGANIZATION_ID.value_set(request.organization_id.clone()),
         search_attributes::OPERATION.value_set(operation(request).to_owned()),
     ]);
+    match request.collection_id.as_str() {
+        _ if request.dry_run => {}
+        "" => memo::link(ctx, &request.operation_id),
+        collection => memo::link_collection(ctx, collection),
+    }
     Ok(checked)
 }
 

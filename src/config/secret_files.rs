@@ -1,6 +1,6 @@
-//! Secrets from files, as orchestrators mount them: where a variable `NAME` takes a secret, `NAME_FILE` may name a file with
-//! it instead. A secret is an argument whose variable's value is hidden in the help; so a new one needs nothing more. Where a
-//! command has an argument of its own for the file, it is left to that.
+//! Secrets from files, as orchestrators mount them: where a variable `NAME` takes a secret, `NAME_FILE` may name a file
+//! with it instead. A secret is an argument whose variable's value is hidden in the help; so a new one needs nothing
+//! more. Where a command has an argument of its own for the file, it is left to that.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use crate::output::Failure;
 /// Largest file that is taken for a secret, in bytes.
 const MAX_BYTES: u64 = 4096;
 
-/// The command line with every secret that a file holds filled in, as if its variable had been set. `variable` reads the
-/// environment. An argument still wins over the file.
+/// The command line with every secret that a file holds filled in, as if its variable had been set. `variable` reads
+/// the environment. An argument still wins over the file.
 ///
 /// # Errors
 ///

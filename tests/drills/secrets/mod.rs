@@ -1,8 +1,8 @@
 //! No secret leaves the process.
 //!
-//! A whole run with known secrets, failures included, then a search for each of them, in every form, in everything that others
-//! can read: histories, tables, logs at their loudest, what commands print. Whoever adds a place where the product speaks
-//! adds it to [`Evidence`]; whoever adds a secret adds it to [`Secrets`].
+//! A whole run with known secrets, failures included, then a search for each of them, in every form, in everything that
+//! others can read: histories, tables, logs at their loudest, what commands print. Whoever adds a place where the
+//! product speaks adds it to [`Evidence`]; whoever adds a secret adds it to [`Secrets`].
 
 mod evidence;
 mod indiscreet;
@@ -199,10 +199,12 @@ impl Stage {
         ] {
             cases.push(("vespa", json!({ "url": url, "token": secret(what) })));
         }
+        let (certificate, key) = (pem(&secret("certificate")), pem(&secret("private key")));
+        let certificate = json!({ "url": "https://127.0.0.1:1", "certificate": certificate, "key": key });
         cases.extend([
             ("qdrant", json!({ "url": "http://127.0.0.1:1", "grpc_port": secret("port of Qdrant"), "api_key": "k" })),
             ("qdrant", json!({ "url": { "secret": secret("url that is no text") } })),
-            ("vespa", json!({ "url": "https://127.0.0.1:1", "certificate": pem(&secret("certificate")), "key": pem(&secret("private key")) })),
+            ("vespa", certificate),
             ("pgvector", json!({ "url": [secret("url that is a list")] })),
             ("pgvector", json!(secret("credentials that are no object"))),
         ]);

@@ -5,7 +5,7 @@
 SYNCMUX = "$${CARGO_TARGET_DIR:-target}/debug/syncmux"
 OPTIMISED = "$${CARGO_TARGET_DIR:-target}/release/syncmux"
 
-.PHONY: help prepare peers build demo test bench bench-feed lint down clean-dev
+.PHONY: help prepare peers build demo test bench bench-ledger bench-feed lint down clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,16 +22,23 @@ build: ## compile the program
 demo: prepare build ## fork and switch a generated store on real servers (KEEP=1 leaves them running)
 	@$(SYNCMUX) demo $(if $(KEEP),--keep) $(if $(DESTINATION),--destination $(DESTINATION))
 
+# Most of a test is waiting for Temporal, so more of them run at a time than there are cores.
 test: peers ## the whole suite, on servers of its own
 	@cargo build --workspace --all-targets
 	@$(SYNCMUX) stack discard --test
 	@trap '$(SYNCMUX) stack down --test' EXIT; trap 'exit 130' INT TERM; \
-	exports=$$($(SYNCMUX) stack env --test) && eval "$$exports" && cargo test --workspace --no-fail-fast
+	exports=$$($(SYNCMUX) stack env --test) && eval "$$exports" && \
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((3 * $$(nproc)))} cargo test --workspace --no-fail-fast
 
 bench: prepare ## replay 200,000 small entities (or ENTITIES=n): speed and memory, optimised build
 	@cargo build --release --workspace --lib --bins
 	@trap '$(OPTIMISED) stack down --test' EXIT; trap 'exit 130' INT TERM; \
 	exports=$$($(OPTIMISED) stack env --test) && eval "$$exports" && cargo bench --workspace --bench replay
+
+bench-ledger: prepare ## fill the ledger of a slot with 10,000,000 entities (or ENTITIES=n) and plan over it: room, time, memory
+	@cargo build --release --workspace --lib --bins
+	@trap '$(OPTIMISED) stack down --test' EXIT; trap 'exit 130' INT TERM; \
+	exports=$$($(OPTIMISED) stack env --test) && eval "$$exports" && cargo bench --workspace --bench ledger
 
 bench-feed: peers ## feed the same documents to Vespa's protocol server with `vespa feed` and with ours, in turns
 	@SYNCMUX_VESPA_CLI=$(CURDIR)/.dev/vespa/vespa cargo bench --workspace --bench feed

@@ -3,11 +3,15 @@
 mod native;
 mod platform_api;
 mod secret_files;
+mod webhook;
 
 pub use native::NativeArgs;
 pub use platform_api::PlatformApiArgs;
+pub use secret_files::unless_blank;
 pub(crate) use secret_files::with_secret_files;
+pub use webhook::WebhookArgs;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -70,6 +74,12 @@ pub struct WorkerArgs {
     /// The platform's API.
     #[command(flatten)]
     pub platform_api: PlatformApiArgs,
+    /// The receiver of webhooks.
+    #[command(flatten)]
+    pub webhook: WebhookArgs,
+    /// Address that answers /metrics, /livez and /readyz, such as 127.0.0.1:9464; without it nothing listens
+    #[arg(long, env = "SYNCMUX_METRICS_ADDRESS", value_name = "HOST:PORT")]
+    pub metrics_address: Option<SocketAddr>,
     /// Activities run at a time by this process
     #[arg(long, env = "SYNCMUX_ACTIVITY_SLOTS", default_value_t = 16, value_name = "N")]
     pub activity_slots: usize,

@@ -25,6 +25,12 @@ impl Failure {
         self.kind
     }
 
+    /// What happened and what to do, without the kind.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints the failure and gives the exit code of its kind.
     pub fn exit(&self) -> ExitCode {
         eprintln!("syncmux: {self}");

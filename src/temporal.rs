@@ -1,6 +1,7 @@
 //! The client side of Temporal: connect, start or answer, wait with progress, register search attributes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -38,6 +39,7 @@ use workflows::{
 
 use crate::config::TemporalArgs;
 use crate::output::Failure;
+use crate::telemetry::propagation::TraceStarts;
 
 /// How often in a row Temporal may refuse at once to say how a workflow ended.
 const UNANSWERED: u32 = 30;
@@ -52,9 +54,19 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// `InvalidInput` for a configuration that does not read, `Unavailable` when the server does not answer.
 pub async fn connect(args: &TemporalArgs) -> Result<Client, Failure> {
+    // A completion that is not delivered is work done twice, so keep trying through a restart of the server.
+    connect_for(args, Duration::from_secs(60)).await
+}
+
+/// [`connect`], with a client that tries a call for as long as `patience` when the server is away.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub async fn connect_for(args: &TemporalArgs, patience: Duration) -> Result<Client, Failure> {
     let load =
         LoadClientConfigProfileOptions::builder().maybe_config_file_profile(args.temporal_profile.clone()).build();
-    let (mut connection, client) = ClientOptions::load_from_config(load).map_err(|error| {
+    let (mut connection, mut client) = ClientOptions::load_from_config(load).map_err(|error| {
         Failure::new(ErrorKind::InvalidInput, format!("Temporal's configuration does not read: {error}"))
     })?;
     if let Some(address) = &args.temporal_address {
@@ -62,11 +74,10 @@ pub async fn connect(args: &TemporalArgs) -> Result<Client, Failure> {
             Failure::new(ErrorKind::InvalidInput, format!("{address:?} is not a host and port: {error}"))
         })?;
     }
+    client.client_interceptors.push(Arc::new(TraceStarts));
     connection.identity = format!("syncmux@{}", std::process::id());
     connection.connect_timeout = Some(Duration::from_secs(5));
-    // A completion that is not delivered is work done twice, so keep trying through a restart of the server.
-    connection.retry_options =
-        RetryOptions::builder().max_elapsed_time(Some(Duration::from_secs(60))).max_retries(100).build();
+    connection.retry_options = RetryOptions::builder().max_elapsed_time(Some(patience)).max_retries(100).build();
     let address = connection.target.to_string();
     Client::connect(connection, client).await.map_err(|error| {
         tracing::debug!(?error, "no connection to Temporal");
@@ -414,7 +425,7 @@ pub async fn register_search_attributes(client: &Client) -> Result<Vec<&'static 
 }
 
 /// The input of a workflow as `json/plain`, which every SDK and the CLI can read.
-fn argument(request: &impl serde::Serialize) -> Result<RawValue, Failure> {
+pub(crate) fn argument(request: &impl serde::Serialize) -> Result<RawValue, Failure> {
     let payload = Payload {
         metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
         data: serde_json::to_vec(request)?,
@@ -435,7 +446,7 @@ fn start_failure(error: WorkflowStartError, id: &str) -> Failure {
     }
 }
 
-fn result_failure(error: WorkflowGetResultError) -> Failure {
+pub(crate) fn result_failure(error: WorkflowGetResultError) -> Failure {
     match error {
         WorkflowGetResultError::Failed(cause) => match *cause {
             IncomingError::Application(failure) => {
@@ -452,7 +463,7 @@ fn result_failure(error: WorkflowGetResultError) -> Failure {
     }
 }
 
-fn server_failure(status: &temporalio_client::tonic::Status) -> Failure {
+pub(crate) fn server_failure(status: &temporalio_client::tonic::Status) -> Failure {
     Failure::new(ErrorKind::Unavailable, format!("Temporal answered {}: {}", status.code(), status.message()))
 }
 

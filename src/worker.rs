@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use activities::database::{Database, outbox, standing};
+use activities::metrics::metrics;
+use activities::webhooks::{self, Webhooks};
 use activities::{Activities, Settings};
 use temporalio_client::Client;
 use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
+use tokio::task::JoinSet;
 use workflows::follow::FollowWorkflow;
 use workflows::fork::ForkWorkflow;
 use workflows::fork_collection::ForkCollectionWorkflow;
@@ -15,6 +19,8 @@ use workflows::switch::SwitchWorkflow;
 
 use crate::config::{DatabaseArgs, StoreArgs, TemporalArgs, WorkerArgs};
 use crate::output::Failure;
+use crate::telemetry::server::{self, Readiness};
+use crate::telemetry::{self, propagation};
 use crate::temporal;
 
 /// Everything a worker is configured with.
@@ -50,7 +56,7 @@ impl WorkerSettings {
             native: args.native.destinations()?,
             model_dir: args.model_dir.clone(),
             embeddings_api_key: args.embeddings_api_key.clone(),
-            platform_api: args.platform_api.settings()?,
+            platform_api: args.platform_api.settings(),
         })
     }
 }
@@ -62,8 +68,26 @@ impl WorkerSettings {
 /// When the database, the raw store or the configuration is not usable, or the worker breaks.
 pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let args = &settings.worker;
+    let webhooks = args.webhook.settings()?;
     let activities = Activities::connect(settings.activities()?).await?;
-    let _sweeping = Sweeping(tokio::spawn(sweep_fences(activities.clone())));
+    let database = activities.database();
+    let readiness = Readiness::default();
+    let server = match args.metrics_address {
+        Some(address) => Some(server::serve(address, readiness.clone(), database.clone()).await?),
+        None => None,
+    };
+    if let Some(server) = &server {
+        tracing::info!(address = %server.address, "metrics are served");
+    }
+    let mut beside = JoinSet::new();
+    beside.spawn(sweep_fences(activities.clone()));
+    beside.spawn(keep_house(database.clone()));
+    if server.is_some() || telemetry::are_metrics_exported() {
+        beside.spawn(measure(database.clone()));
+    }
+    if let Some(settings) = webhooks {
+        beside.spawn(Webhooks::new(database.clone(), &settings)?.run());
+    }
 
     tokio::pin!(stop);
     let client = tokio::select! {
@@ -85,6 +109,7 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
         .max_heartbeat_throttle_interval(Duration::from_secs(5))
         // When a worker dies, its sticky workflow tasks wait this long before another worker gets them.
         .sticky_queue_schedule_to_start_timeout(Duration::from_secs(2))
+        .workflow_interceptor(propagation::through_workflows())
         .register_activities(activities.clone())
         .register_workflow::<ForkWorkflow>()
         .and_then(|options| options.register_workflow::<FollowWorkflow>())
@@ -99,11 +124,13 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
     let shut_down = worker.shutdown_handle();
 
     tracing::info!(task_queue = settings.temporal.task_queue, pid = std::process::id(), "worker up");
+    readiness.set(true);
     let running = worker.run();
     tokio::pin!(running);
     let ended = tokio::select! {
         ended = &mut running => ended,
         () = &mut stop => {
+            readiness.set(false);
             tracing::info!("shutting down; running activities hand over");
             activities.drain();
             shut_down();
@@ -118,19 +145,53 @@ pub async fn run(settings: &WorkerSettings, stop: impl Future<Output = ()>) -> R
 /// Between two looks for fences that expired.
 const SWEEP: Duration = Duration::from_secs(10);
 
-/// Ends with the worker.
-struct Sweeping(tokio::task::JoinHandle<()>);
+/// Between two looks for events that are too old.
+const HOUSE: Duration = Duration::from_hours(1);
 
-impl Drop for Sweeping {
-    fn drop(&mut self) {
-        self.0.abort();
+/// Between two looks at how everything stands.
+const MEASURE: Duration = Duration::from_secs(10);
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut tick = tokio::time::interval(period);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick
+}
+
+/// Removes events that nobody fetched, whether this worker has a receiver or not.
+async fn keep_house(database: Database) {
+    let mut tick = every(HOUSE);
+    loop {
+        tick.tick().await;
+        match outbox::prune(&database, webhooks::KEPT).await {
+            Ok(0) => {}
+            Ok(events) => tracing::warn!(events, "removed events that no receiver of webhooks took"),
+            Err(error) => tracing::warn!(%error, "old events could not be removed; trying again"),
+        }
+    }
+}
+
+/// Shows what all workers together stand at: each shows the same.
+async fn measure(database: Database) {
+    let mut tick = every(MEASURE);
+    loop {
+        tick.tick().await;
+        let measured = async {
+            let lag = standing::worst_lag(&database).await?;
+            metrics().lag(lag.entities, lag.age);
+            for (operation, count) in standing::running_operations(&database).await? {
+                metrics().operations_running(operation, count);
+            }
+            Ok::<_, activities::error::Error>(())
+        };
+        if let Err(error) = measured.await {
+            tracing::warn!(%error, "lag and running operations could not be measured; trying again");
+        }
     }
 }
 
 /// Removes what expired fences left, now and again and again: whoever raised them may be gone.
 async fn sweep_fences(activities: Activities) {
-    let mut tick = tokio::time::interval(SWEEP);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tick = every(SWEEP);
     loop {
         tick.tick().await;
         match activities.sweep_fences().await {

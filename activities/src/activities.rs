@@ -9,12 +9,12 @@ use proto::v1::{
     BeginForkOutput, BeginResyncInput, BeginResyncOutput, CancelResyncInput, CancelResyncOutput, CheckRetireInput,
     CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput,
     CreateShadowOutput, Done, EndOperationInput, FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput,
-    FlipRolesInput, FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput,
-    MarkReadyInput, MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput, PlanReplayOutput,
-    PlatformJob, PrepareDestinationInput, RaiseFenceInput, RaiseFenceOutput, RecordFollowInput, RemovePointsInput,
-    RemovePointsOutput, RemoveSlotInput, RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult,
-    TriggerResyncInput, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput,
-    ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult, VerifySlotInput, WatchResyncInput,
+    FlipRolesInput, FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LimitOperationInput, LowerFenceInput,
+    LowerFenceOutput, MarkReadyInput, MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput,
+    PlanReplayOutput, PlatformJob, PrepareDestinationInput, RaiseFenceInput, RaiseFenceOutput, RecordFollowInput,
+    RemovePointsInput, RemovePointsOutput, RemoveSlotInput, RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput,
+    RetireResult, Throttle, TriggerResyncInput, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput,
+    ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult, VerifySlotInput, WatchResyncInput,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -27,7 +27,9 @@ use crate::database::{Database, SlotScope, fence};
 use crate::destinations::Hit;
 use crate::error::Result as CrateResult;
 use crate::heartbeat::with_heartbeat;
-use crate::{active_search, search, steps};
+use crate::metrics::metrics;
+use crate::trace_context::within;
+use crate::{active_search, activity_span, search, steps};
 
 /// Every step, with what they share. One per worker process.
 #[derive(Clone)]
@@ -57,7 +59,9 @@ impl Activities {
     ///
     /// Those of the database.
     pub async fn sweep_fences(&self) -> CrateResult<u64> {
-        fence::sweep(&self.context.database).await
+        let swept = fence::sweep(&self.context.database).await?;
+        metrics().fences_swept(swept);
+        Ok(swept)
     }
 
     /// Makes replays end at their next batch, because this worker is being stopped. Another attempt goes on from there.
@@ -93,9 +97,10 @@ impl Activities {
 }
 
 macro_rules! step {
-    ($self:ident, $ctx:ident, $step:ident, $input:ident) => {
-        with_heartbeat(&$ctx, Box::pin(steps::$step::run(&$self.context, $input))).await
-    };
+    ($self:ident, $ctx:ident, $step:ident, $input:ident) => {{
+        let span = activity_span::of(&$ctx, &$input);
+        within(span, with_heartbeat(&$ctx, Box::pin(steps::$step::run(&$self.context, $input)))).await
+    }};
 }
 
 #[activities]
@@ -166,7 +171,18 @@ impl Activities {
         ctx: ActivityContext,
         input: ReplaySegmentInput,
     ) -> Result<ReplaySegmentOutput, ActivityError> {
-        step!(self, ctx, replay_segment, input)
+        let workflow_id = ctx.info().workflow_id.clone().unwrap_or_default();
+        let work = Box::pin(steps::replay_segment::run(&self.context, &workflow_id, input));
+        with_heartbeat(&ctx, work).await
+    }
+
+    #[activity(definition = markers::LimitOperation)]
+    pub async fn limit_operation(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: LimitOperationInput,
+    ) -> Result<Throttle, ActivityError> {
+        step!(self, ctx, limit_operation, input)
     }
 
     #[activity(definition = markers::CloseReplay)]

@@ -5,6 +5,7 @@ use temporalio_sdk::error::ApplicationErrorCategory;
 use temporalio_sdk::{ApplicationFailure, activities::ActivityContext};
 
 use crate::error::{Error, ErrorKind};
+use crate::metrics::metrics;
 
 /// Attempts after which an `Internal` failure is no longer retried: what we cannot explain does not heal for ever.
 const INTERNAL_ATTEMPTS: u32 = 5;
@@ -18,6 +19,12 @@ pub(crate) fn report(error: Error, ctx: &ActivityContext) -> ActivityError {
     let attempt = ctx.info().attempt;
     let retryable = kind.is_retryable() && !(kind == ErrorKind::Internal && attempt >= INTERNAL_ATTEMPTS);
     let activity = ctx.info().activity_type.as_str();
+    if retryable {
+        metrics().retry(&error);
+    }
+    let span = tracing::Span::current();
+    span.record("otel.status_code", "error");
+    span.record("error_kind", kind.name());
     if kind.is_benign() {
         tracing::info!(activity, attempt, kind = kind.name(), error = error.chain(), "answered with a refusal");
     } else {

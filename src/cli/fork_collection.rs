@@ -6,6 +6,7 @@ use proto::v1::{ForkCollectionRequest, ForkCollectionResult, Progress, SyncFork}
 use workflows::domain::ErrorKind;
 use workflows::fork_collection_workflow_id;
 
+use super::fork::started;
 use crate::config::TemporalArgs;
 use crate::output::{Failure, print_json, table};
 use crate::temporal;
@@ -21,10 +22,9 @@ pub(super) async fn run(
     let handle = temporal::start_fork_collection(&client, &temporal.task_queue, request).await?;
     let id = fork_collection_workflow_id(&request.collection_id, &request.destination_connection_id);
     if detach {
-        println!("started {id}");
-        return Ok(());
+        return started(&request.operation_id, &id, json);
     }
-    eprintln!("started {id}; leaving this command does not stop it");
+    eprintln!("started {id}, operation {}; leaving this command does not stop it", request.operation_id);
     let mut told = Told::default();
     let result = temporal::watch_fork_collection(&client, request, &handle, |progress| told.tell(progress)).await?;
     if json {

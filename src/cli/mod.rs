@@ -1,13 +1,18 @@
 //! The command line. One subcommand per file; each says in its help what it needs and what it changes.
 
+mod api;
 mod arf;
+mod completions;
+mod dead_letters;
 mod demo;
 mod doctor;
+mod explain;
 mod follow;
 mod fork;
 mod fork_collection;
 mod list;
 mod migrate;
+mod operations;
 mod probe;
 mod progress_bar;
 mod resync;
@@ -18,6 +23,8 @@ mod setup;
 mod stack;
 mod status;
 mod switch;
+mod throttle;
+mod watch;
 mod worker;
 
 pub(crate) use list::{destinations, render as render_destinations};
@@ -25,11 +32,12 @@ pub(crate) use progress_bar::ForkBar;
 
 use std::process::ExitCode;
 
+use activities::trace_context;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::with_secret_files;
 use crate::output::Failure;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, Process};
 
 /// Moves a sync from one vector destination to another without downtime and without losing an entity.
 ///
@@ -60,6 +68,7 @@ pub struct Cli {
 enum Command {
     Demo(demo::Demo),
     Worker(worker::Worker),
+    Api(api::Api),
     Migrate(migrate::Migrate),
     Setup(setup::Setup),
     Fork(fork::Fork),
@@ -71,7 +80,13 @@ enum Command {
     Search(search::Search),
     List(list::List),
     Status(status::Status),
+    #[command(subcommand)]
+    Operations(operations::OperationsCommand),
+    Throttle(throttle::Throttle),
+    DeadLetters(dead_letters::DeadLetters),
     Doctor(doctor::Doctor),
+    Explain(explain::Explain),
+    Completions(completions::Completions),
     Probe(probe::Probe),
     #[command(subcommand)]
     Arf(arf::Arf),
@@ -94,15 +109,25 @@ impl Cli {
     /// Runs the command to its exit code.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        telemetry::init(&self.log, self.log_format);
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return Failure::from(error).exit(),
         };
-        let outcome = runtime.block_on(async {
+        // Exporters connect by the runtime they are made in.
+        let entered = runtime.enter();
+        let is_service = matches!(self.command, Command::Worker(_) | Command::Api(_));
+        let process = if is_service { Process::Service } else { Process::Command };
+        let telemetry = telemetry::init(&self.log, self.log_format, process);
+        // A service has a span per piece of work instead.
+        let span = match process {
+            Process::Service => tracing::Span::none(),
+            Process::Command => tracing::info_span!("syncmux"),
+        };
+        let run = async {
             match self.command {
                 Command::Demo(command) => command.run().await,
                 Command::Worker(command) => command.run().await,
+                Command::Api(command) => command.run().await,
                 Command::Migrate(command) => command.run().await,
                 Command::Setup(command) => command.run().await,
                 Command::Fork(command) => command.run().await,
@@ -114,12 +139,20 @@ impl Cli {
                 Command::Search(command) => command.run().await,
                 Command::List(command) => command.run().await,
                 Command::Status(command) => command.run().await,
+                Command::Operations(command) => command.run().await,
+                Command::Throttle(command) => command.run().await,
+                Command::DeadLetters(command) => command.run().await,
                 Command::Doctor(command) => command.run().await,
+                Command::Explain(command) => command.run().await,
+                Command::Completions(command) => command.run().await,
                 Command::Probe(command) => command.run().await,
                 Command::Arf(command) => command.run().await,
                 Command::Stack(command) => command.run().await,
             }
-        });
+        };
+        let outcome = runtime.block_on(trace_context::within(span, run));
+        telemetry.shut_down();
+        drop(entered);
         // Blocking work that nobody waits for any more must not hold the exit.
         runtime.shutdown_background();
         match outcome {

@@ -1,23 +1,41 @@
 //! `syncmux status`
 
 use activities::database::Database;
-use activities::database::operations::{self, Operation};
+use activities::database::operation_list::{self, Filter};
+use activities::database::operations;
+use activities::database::throttled::{self, Throttled};
 use clap::Args;
-use serde_json::json;
 
 use super::follow::time;
 use super::list::{behind, destinations, parse_uuid};
-use crate::config::{DatabaseArgs, TenantArgs};
-use crate::output::{Failure, print_json, table};
+use super::operations::{as_json, print_end, rows};
+use super::throttle::shown;
+use super::watch;
+use crate::config::{DatabaseArgs, TemporalArgs, TenantArgs};
+use crate::operations::Operations;
+use crate::output::{Failure, print_json};
+use crate::temporal;
 
 /// Show operations and where they are, newest first.
 ///
-/// Reads the records in the database, which say more than a workflow's history keeps: requester, outcome, reasons. Of one
-/// sync it also says which of its slots are kept for a rollback, and until when, and how those stand that are followed.
+/// Reads the records in the database, which say more than a workflow's history keeps: requester,
+/// outcome, reasons. Of one sync it also says which of its slots are kept for a rollback, and
+/// until when, and how those stand that are followed.
+///
+/// With --watch it asks the workflows that run, again and again: of one operation until it has
+/// ended, with its exit code, otherwise until you interrupt it.
+///
+/// Examples:
+///
+///   syncmux status --sync $SYNC
+///   syncmux status --operation $OPERATION --watch
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub(super) struct Status {
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    temporal: TemporalArgs,
     #[command(flatten)]
     tenant: TenantArgs,
     /// Only operations of this sync
@@ -26,6 +44,9 @@ pub(super) struct Status {
     /// One operation, with its result or failure
     #[arg(long, value_name = "UUID", conflicts_with = "sync")]
     operation: Option<String>,
+    /// Go on showing what runs
+    #[arg(long, conflicts_with_all = ["json", "limit"])]
+    watch: bool,
     /// How many
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: u32,
@@ -39,26 +60,33 @@ impl Status {
         let organization = parse_uuid("--organization", &self.tenant.organization)?;
         let sync = self.sync.as_deref().map(|sync| parse_uuid("--sync", sync)).transpose()?;
         let database = Database::connect(&self.database.database_url, 2).await?;
-        let listed = match &self.operation {
-            Some(id) => vec![operations::get(&database, organization, parse_uuid("--operation", id)?).await?],
-            None => operations::list(&database, organization, sync, self.limit).await?,
+        let operation = self.operation.as_deref().map(|id| parse_uuid("--operation", id)).transpose()?;
+        if self.watch {
+            let client = temporal::connect(&self.temporal).await?;
+            let operations = Operations::new(database, client, &self.temporal.task_queue);
+            return match operation {
+                Some(operation) => watch::one(&operations, organization, operation).await,
+                None => watch::all(&operations, organization, sync).await,
+            };
+        }
+        let listed = match operation {
+            Some(id) => vec![operations::get(&database, organization, id).await?],
+            None => {
+                let filter = Filter { sync_id: sync, ..Filter::default() };
+                operation_list::page(&database, organization, &filter, None, self.limit).await?.operations
+            }
         };
         if self.json {
             return print_json(&listed.iter().map(as_json).collect::<Vec<_>>());
         }
-        let mut rows = table(&["OPERATION", "KIND", "STATE", "PHASE", "STARTED", "BY", "WORKFLOW"]);
-        for operation in &listed {
-            rows.add_row([
-                operation.operation_id.to_string(),
-                operation.kind.as_str().to_owned(),
-                operation.state.as_str().to_owned(),
-                operation.phase.clone(),
-                operation.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
-                operation.requested_by.clone(),
-                operation.workflow_id.clone(),
-            ]);
+        println!("{}", rows(&listed));
+        for held in throttled::current(&database, organization, None).await? {
+            if listed.iter().any(|operation| operation.workflow_id == held.workflow_id && operation.ended_at.is_none())
+            {
+                let Throttled { workflow_id, throttled_by, why, since } = held;
+                println!("{workflow_id} is held back by {throttled_by}: {why}, since {}", shown(since));
+            }
         }
-        println!("{rows}");
         if let Some(sync) = sync {
             let listed = destinations(&database, organization, sync).await?;
             for slot in listed.slots.iter().filter(|slot| slot.kept) {
@@ -79,35 +107,8 @@ impl Status {
             }
         }
         if let (Some(_), [operation]) = (&self.operation, listed.as_slice()) {
-            if let (Some(kind), Some(message)) = (&operation.error_kind, &operation.error_message) {
-                println!("\n{kind}: {message}");
-            }
-            if let Some(result) = &operation.result {
-                println!("\n{}", serde_json::to_string_pretty(result)?);
-            }
+            print_end(operation)?;
         }
         Ok(())
     }
-}
-
-fn as_json(operation: &Operation) -> serde_json::Value {
-    json!({
-        "operation_id": operation.operation_id,
-        "sync_id": operation.sync_id,
-        "collection_id": operation.collection_id,
-        "slot_id": operation.slot_id,
-        "kind": operation.kind.as_str(),
-        "state": operation.state.as_str(),
-        "phase": operation.phase,
-        "workflow_id": operation.workflow_id,
-        "run_id": operation.run_id,
-        "requested_by": operation.requested_by,
-        "request": operation.options,
-        "error_kind": operation.error_kind,
-        "error_message": operation.error_message,
-        "result": operation.result,
-        "started_at": operation.started_at,
-        "updated_at": operation.updated_at,
-        "ended_at": operation.ended_at,
-    })
 }

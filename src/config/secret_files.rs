@@ -1,10 +1,10 @@
-//! Secrets from files, as orchestrators mount them: where a variable `NAME` takes a secret, `NAME_FILE` may name a file
-//! with it instead. A secret is an argument whose variable's value is hidden in the help; so a new one needs nothing
-//! more. Where a command has an argument of its own for the file, it is left to that.
+//! Secrets from files, as orchestrators mount them: where a variable `NAME` takes a secret, `NAME_FILE` may name a file with
+//! it instead. A secret is an argument whose variable's value is hidden in the help; so a new one needs nothing more.
 
 use std::path::Path;
 
 use clap::{Arg, Command};
+use secrecy::{ExposeSecret as _, SecretString};
 use workflows::domain::ErrorKind;
 
 use crate::output::Failure;
@@ -12,8 +12,8 @@ use crate::output::Failure;
 /// Largest file that is taken for a secret, in bytes.
 const MAX_BYTES: u64 = 4096;
 
-/// The command line with every secret that a file holds filled in, as if its variable had been set. `variable` reads
-/// the environment. An argument still wins over the file.
+/// The command line with every secret that a file holds filled in, as if its variable had been set. `variable` reads the
+/// environment. An argument still wins over the file.
 ///
 /// # Errors
 ///
@@ -27,10 +27,14 @@ pub(crate) fn with_secret_files(
     failure.map_or(Ok(command), Err)
 }
 
+/// The secret, if it is one: a variable that is set to nothing is not set.
+#[must_use]
+pub fn unless_blank(given: Option<&SecretString>) -> Option<SecretString> {
+    given.filter(|secret| !secret.expose_secret().trim().is_empty()).cloned()
+}
+
 fn fill(command: Command, variable: &impl Fn(&str) -> Option<String>, failure: &mut Option<Failure>) -> Command {
-    let own: Vec<_> = command.get_arguments().filter_map(Arg::get_env).map(ToOwned::to_owned).collect();
     let command = command.mut_args(|arg| match secret_of(&arg) {
-        Some(name) if own.iter().any(|it| *it == *format!("{name}_FILE")) => arg,
         Some(name) => filled(documented(arg, &name), &name, variable, failure),
         None => arg,
     });

@@ -119,6 +119,18 @@ impl Stack {
         self.paths.pyvespa_dir()
     }
 
+    /// The folder with schemathesis, for the test-suite; it need not be there.
+    #[must_use]
+    pub fn schemathesis_dir(&self) -> PathBuf {
+        self.paths.schemathesis_dir()
+    }
+
+    /// The folder with temporalio, for the test-suite; it need not be there.
+    #[must_use]
+    pub fn temporalio_dir(&self) -> PathBuf {
+        self.paths.temporalio_dir()
+    }
+
     /// The process of PostgreSQL's postmaster.
     #[must_use]
     pub fn postgres_pid(&self) -> u32 {

@@ -78,6 +78,18 @@ impl StackPaths {
     pub fn pyvespa_dir(&self) -> PathBuf {
         self.dev_dir.join("pyvespa")
     }
+
+    /// The same with schemathesis.
+    #[must_use]
+    pub fn schemathesis_dir(&self) -> PathBuf {
+        self.dev_dir.join("schemathesis")
+    }
+
+    /// The folder with temporalio, for `PYTHONPATH`. Only the test-suite needs it, so it need not be there.
+    #[must_use]
+    pub fn temporalio_dir(&self) -> PathBuf {
+        self.dev_dir.join("temporalio")
+    }
 }
 
 /// The `.dev` folder of the checkout we are in: `SYNCMUX_DEV_DIR`, or found by walking up from the crate that cargo

@@ -111,6 +111,8 @@ impl Stack {
             ("SYNCMUX_MODEL_DIR", &text(&self.model_dir())),
             ("SYNCMUX_VESPA_CLI", &text(&self.vespa_cli())),
             ("SYNCMUX_PYVESPA_DIR", &text(&self.pyvespa_dir())),
+            ("SYNCMUX_SCHEMATHESIS_DIR", &text(&self.schemathesis_dir())),
+            ("SYNCMUX_TEMPORALIO_DIR", &text(&self.temporalio_dir())),
         ])
     }
 

@@ -14,6 +14,7 @@
 //! | `continue_as_new` | a fork that is longer than one history |
 //! | `follow_killed` | workers die while they follow and the platform goes on writing: the slot is a clean build |
 //! | `secrets` | no secret leaves the process, whatever goes wrong |
+//! | `live_writes_killed` | workers die while slots are forked, followed and switched and the platform goes on writing |
 //! | `history_replay` | recorded histories replay; a changed workflow does not |
 //!
 //! `write_log` counts what was written how often, `moments` chooses when to strike, `closed_ledger` stops a replay at its
@@ -26,6 +27,7 @@ mod destination_writer_killed;
 mod fence_holder_killed;
 mod follow_killed;
 mod history_replay;
+mod live_writes_killed;
 mod moments;
 mod postgres_cut;
 mod resync_killed;

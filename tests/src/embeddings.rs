@@ -1,9 +1,10 @@
 //! A server of the shape of OpenAI's `POST /embeddings`, whose vectors follow from model and text, and which notes what it
 //! is asked.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
 use proto::v1::embedder::Kind;
@@ -21,6 +22,7 @@ const DIMENSIONS: u32 = 8;
 struct Asked {
     requests: usize,
     texts: Vec<String>,
+    traceparents: BTreeSet<String>,
 }
 
 /// The server. Gone when dropped.
@@ -40,7 +42,12 @@ impl EmbeddingsServer {
     pub async fn start() -> Self {
         let asked: Arc<Mutex<Asked>> = Arc::default();
         let log = Arc::clone(&asked);
-        let handler = move |Json(body): Json<Value>| async move { answer(&body, &log) };
+        let handler = move |headers: HeaderMap, Json(body): Json<Value>| async move {
+            if let Some(traceparent) = headers.get("traceparent").and_then(|it| it.to_str().ok()) {
+                log.lock().expect("no request panicked").traceparents.insert(traceparent.to_owned());
+            }
+            answer(&body, &log)
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base_url = format!("http://{}/v1", listener.local_addr().expect("a bound socket has an address"));
         let app = Router::new().route("/v1/embeddings", post(handler));
@@ -61,6 +68,16 @@ impl EmbeddingsServer {
         }
     }
 
+    /// Every `traceparent` that came with a request since the last call of [`Self::take_asked`].
+    ///
+    /// # Panics
+    ///
+    /// When a request panicked.
+    #[must_use]
+    pub fn traceparents(&self) -> BTreeSet<String> {
+        self.asked.lock().expect("no request panicked").traceparents.clone()
+    }
+
     /// The vector that `model` has for `text`; of any length.
     #[must_use]
     pub fn vector(model: &str, text: &str) -> Vec<f32> {
@@ -75,7 +92,7 @@ impl EmbeddingsServer {
     /// When a request panicked.
     #[must_use]
     pub fn take_asked(&self) -> (usize, Vec<String>) {
-        let Asked { requests, mut texts } = std::mem::take(&mut *self.asked.lock().expect("no request panicked"));
+        let Asked { requests, mut texts, .. } = std::mem::take(&mut *self.asked.lock().expect("no request panicked"));
         texts.sort();
         (requests, texts)
     }

@@ -5,16 +5,21 @@
 //! run side by side. A world whose test failed keeps its database and its folder, and says where they are.
 
 mod anyone;
+mod api;
 mod collection;
+mod collector;
 mod embeddings;
 mod ending;
 mod fixture;
 mod flipping;
 mod handmade;
+mod live_writer;
 pub mod platform_api;
 mod platform_jobs;
+mod prometheus;
 pub mod qdrant;
 mod reader;
+mod receiver;
 mod resync;
 mod role_watch;
 pub mod vespa;
@@ -23,10 +28,15 @@ mod worker;
 mod world;
 
 pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal};
+pub use api::{Api, Reply};
+pub use collector::{Collector, SpanRecord};
 pub use embeddings::EmbeddingsServer;
 pub use fixture::fixture_path;
 pub use handmade::entity;
+pub use live_writer::{LiveWriter, Versions};
+pub use prometheus::{Sample, Samples};
 pub use reader::{Answer, Destination, Reader};
+pub use receiver::{Received, Receiver};
 pub use role_watch::RoleWatch;
 pub use wait::{until, until_some};
 pub use worker::{Worker, syncmux};

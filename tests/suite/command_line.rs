@@ -194,7 +194,9 @@ async fn a_migration_from_the_command_line() {
     // A doctor without a worker finds exactly that.
     let findings: Vec<Value> = json(&run(world.command().args(["doctor", "--json"]), 10));
     let wrong: Vec<_> = findings.iter().filter(|it| it["ok"] == false).map(|it| it["what"].clone()).collect();
-    assert_eq!(wrong, ["temporal"], "{findings:?}");
+    assert_eq!(wrong, ["workers"], "{findings:?}");
+    let next: Vec<_> = findings.iter().filter_map(|it| it["next_step"].as_str()).collect();
+    assert!(matches!(next.as_slice(), [one] if one.contains("syncmux worker")), "{next:?}");
     let _worker = world.worker();
 
     let forked: ForkResult = json(&run(world.command().args(fork), 0));

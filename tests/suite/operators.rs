@@ -15,10 +15,10 @@ use temporalio_common::protos::temporal::api::common::v1::Payload;
 use workflows::fork_workflow_id;
 
 /// For a state that is a few round trips away.
-const SHORTLY: Duration = Duration::from_secs(30);
+pub(crate) const SHORTLY: Duration = Duration::from_secs(30);
 
 /// Keeps every replay of the world from passing its next checkpoint, until it is dropped or rolled back.
-async fn hold(world: &World) -> Transaction<'static, Postgres> {
+pub(crate) async fn hold(world: &World) -> Transaction<'static, Postgres> {
     let mut transaction = world.database.pool().begin().await.expect("a transaction begins");
     sqlx::query("LOCK TABLE sync_multiplexer.ledger_page IN EXCLUSIVE MODE")
         .execute(&mut *transaction)
@@ -27,7 +27,7 @@ async fn hold(world: &World) -> Transaction<'static, Postgres> {
     transaction
 }
 
-async fn let_go(held: Transaction<'static, Postgres>) {
+pub(crate) async fn let_go(held: Transaction<'static, Postgres>) {
     held.rollback().await.expect("the lock can be given back");
 }
 
@@ -43,11 +43,11 @@ async fn start(world: &World, request: &ForkRequest) -> AnyWorkflow {
 }
 
 /// Waits until the fork is where `state` says.
-async fn at(handle: &AnyWorkflow, what: &str, state: impl Fn(&Progress) -> bool) -> Progress {
+pub(crate) async fn at(handle: &AnyWorkflow, what: &str, state: impl Fn(&Progress) -> bool) -> Progress {
     until_some(what, SHORTLY, || async { progress(handle).await.filter(&state) }).await
 }
 
-async fn assert_undone(world: &World) {
+pub(crate) async fn assert_undone(world: &World) {
     for (what, count) in world.residue().await {
         assert_eq!(count, 0, "{what} is left");
     }
@@ -136,13 +136,13 @@ async fn a_throttle_changes_the_lanes_and_a_wrong_one_is_answered() {
         let refused = throttle(&handle, argument).await.expect_err("it is refused");
         assert!(refused.contains(words), "{refused}");
     }
-    assert_eq!(throttle(&handle, lanes(3)).await, Ok(Throttle { lanes: 3 }));
+    assert_eq!(throttle(&handle, lanes(3)).await, Ok(Throttle { lanes: 3, ..Throttle::default() }));
     at(&handle, "three lanes", |it| it.segments_in_flight == 3).await;
     signal(&handle, "throttle", vec![lanes(5)]).await;
     at(&handle, "five lanes", |it| it.segments_in_flight == 5).await;
     // A wrong signal changes nothing: the update that follows it would wait behind a wedge.
     signal(&handle, "throttle", vec![lanes(0)]).await;
-    assert_eq!(throttle(&handle, lanes(4)).await, Ok(Throttle { lanes: 4 }));
+    assert_eq!(throttle(&handle, lanes(4)).await, Ok(Throttle { lanes: 4, ..Throttle::default() }));
     assert_eq!(progress(&handle).await.expect("an answer").segments_in_flight, 5, "what runs is not cut off");
 
     let_go(held).await;

@@ -13,12 +13,12 @@ use proto::v1::{
     BeginForkOutput, BeginResyncInput, BeginResyncOutput, CancelResyncInput, CancelResyncOutput, CheckRetireInput,
     CheckRetireOutput, CheckSwitchInput, CheckSwitchOutput, CloseReplayInput, CloseReplayOutput, CreateShadowInput,
     CreateShadowOutput, Done, EndOperationInput, FindInTheWayInput, FindInTheWayOutput, FinishDestinationInput,
-    FlipRolesInput, FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LowerFenceInput, LowerFenceOutput,
-    MarkReadyInput, MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput, PlanReplayOutput,
-    PlatformJob, PrepareDestinationInput, RaiseFenceInput, RaiseFenceOutput, RecordFollowInput, RemovePointsInput,
-    RemovePointsOutput, RemoveSlotInput, RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput, RetireResult,
-    TriggerResyncInput, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput, ValidateRawStoreInput,
-    ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult, VerifySlotInput, WatchResyncInput,
+    FlipRolesInput, FlipRolesOutput, FollowedSlotsInput, FollowedSlotsOutput, LimitOperationInput, LowerFenceInput,
+    LowerFenceOutput, MarkReadyInput, MarkRetiringInput, MeasureLagInput, MeasureLagOutput, PlanReplayInput,
+    PlanReplayOutput, PlatformJob, PrepareDestinationInput, RaiseFenceInput, RaiseFenceOutput, RecordFollowInput,
+    RemovePointsInput, RemovePointsOutput, RemoveSlotInput, RenewFenceInput, ReplaySegmentInput, ReplaySegmentOutput,
+    RetireResult, Throttle, TriggerResyncInput, UndoInput, UnmarkRetiringInput, UnmarkRetiringOutput,
+    ValidateRawStoreInput, ValidateRawStoreOutput, VerifyDeltaInput, VerifyResult, VerifySlotInput, WatchResyncInput,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
@@ -79,6 +79,12 @@ impl Steps {
     /// Works through one segment, batch by batch, from its checkpoint.
     #[activity(name = "replay_segment")]
     pub fn replay_segment(_: ReplaySegmentInput) -> Result<ReplaySegmentOutput, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Records the rates of a running operation; those hold at once, also for segments that run.
+    #[activity(name = "limit_operation")]
+    pub fn limit_operation(_: LimitOperationInput) -> Result<Throttle, ActivityError> {
         unimplemented!()
     }
 
@@ -252,8 +258,8 @@ pub mod markers {
     pub use super::steps::{
         AnnounceSwitch, BeginFollow, BeginFork, BeginForkCollection, BeginResync, CancelResync, CheckRetire,
         CheckSwitch, ClearScope, CloseReplay, CreateShadow, DropPlan, DropShadow, EndOperation, FindInTheWay,
-        FinishDestination, FlipRoles, FollowedSlots, LowerFence, MarkReady, MarkRetiring, MeasureLag, PlanReplay,
-        PrepareDestination, RaiseFence, RecordFollow, RemovePoints, RemoveSlot, RenewFence, ReplaySegment,
+        FinishDestination, FlipRoles, FollowedSlots, LimitOperation, LowerFence, MarkReady, MarkRetiring, MeasureLag,
+        PlanReplay, PrepareDestination, RaiseFence, RecordFollow, RemovePoints, RemoveSlot, RenewFence, ReplaySegment,
         TriggerResync, UnmarkRetiring, ValidateRawStore, VerifyDelta, VerifySlot, WatchResync,
     };
 }

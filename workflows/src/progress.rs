@@ -33,7 +33,7 @@ pub(crate) fn table(progress: &Progress) -> String {
     };
     format!(
         "### {} {}{paused}\n\n| | |\n|---|---|\n| entities | {} of {} ({percent} %) |\n| rate | {:.0} entities/s |\n\
-         | time left | {eta} |\n| points | {} |\n| chunks | {} embedded, {} reused |\n| segments | {} of {}, {} in flight |\n| deleted | {} |\n| dead letters | {} |\n{}{}",
+         | time left | {eta} |\n| points | {} |\n| chunks | {} embedded, {} reused |\n| segments | {} of {}, {} in flight, {} lanes |\n| deleted | {} |\n| dead letters | {} |\n{}{}",
         progress.operation,
         progress.phase,
         progress.entities_done,
@@ -45,11 +45,48 @@ pub(crate) fn table(progress: &Progress) -> String {
         progress.segments_done,
         progress.segments_total,
         progress.segments_in_flight,
+        progress.lanes,
         progress.deleted,
         progress.dead_letters,
-        [lag(progress), waits_for(progress)].concat(),
+        [lag(progress), waits_for(progress), held_back(progress)].concat(),
         platform_job(progress),
     )
+}
+
+/// A row about who holds it back, why, and since when.
+fn held_back(progress: &Progress) -> String {
+    match &progress.throttle {
+        Some(it) => format!("| held back by | {}: {}, since {} |\n", it.by, cell(&it.why), time(it.since_ms)),
+        None => String::new(),
+    }
+}
+
+/// The same below a table of something else.
+pub(crate) fn held_back_line(progress: &Progress) -> String {
+    match &progress.throttle {
+        Some(it) => format!("\nheld back by {}: {}, since {}\n", it.by, it.why, time(it.since_ms)),
+        None => String::new(),
+    }
+}
+
+/// What somebody wrote, so that it stays in its cell.
+fn cell(words: &str) -> String {
+    words.replace('|', "/").replace(['\n', '\r'], " ")
+}
+
+/// A time of day with its date. Days are counted from the first of March, so that a leap day is the last of its year.
+fn time(at_ms: u64) -> String {
+    let (days, seconds) = (at_ms / 86_400_000, at_ms / 1000 % 86_400);
+    let from_march = days + 719_468;
+    let (era, of_era) = (from_march / 146_097, from_march % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
 /// A row about what is waited for.
@@ -93,7 +130,7 @@ fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proto::v1::{Lag, PlatformJob};
+    use proto::v1::{Lag, PlatformJob, Throttling};
 
     use super::*;
 
@@ -147,6 +184,30 @@ mod tests {
         let shown = table(&Progress { platform_job: Some(job), ..Progress::default() });
         assert!(shown.contains("| running, pending by its API: 7 encountered, 0 inserted, "), "{shown}");
         assert!(!table(&Progress::default()).contains("platform"));
+    }
+
+    #[test]
+    fn the_table_says_who_holds_it_back_and_since_when() {
+        let why = "5 entities/s for all operations together, set by ann: backup | tonight".to_owned();
+        let throttle = Some(Throttling { by: "global".to_owned(), why, since_ms: 1_709_210_096_789 });
+        let shown = table(&Progress { throttle, lanes: 4, ..Progress::default() });
+        assert!(shown.contains(", 0 in flight, 4 lanes |\n"), "{shown}");
+        let row = "| held back by | global: 5 entities/s for all operations together, set by ann: backup / tonight, since \
+                   2024-02-29 12:34:56 UTC |\n";
+        assert!(shown.ends_with(row), "{shown}");
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_735_689_599, "2024-12-31 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(time(seconds * 1000), expected);
+        }
     }
 
     #[test]

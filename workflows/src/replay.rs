@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub entities_total: u64,
     pub next_segment: u32,
     pub segments_done: u32,
+    /// Segments that were begun and ended before they were done, to tell what holds them back.
+    pub unfinished: Vec<u32>,
     /// Entities of the segments that are done, whatever became of them.
     pub entities_done: u64,
     /// Segments that this execution began, of this plan and others.
@@ -76,13 +78,25 @@ impl Plan {
     }
 
     fn is_begun(&self) -> bool {
-        self.next_segment >= self.segments
+        self.next_segment >= self.segments && self.unfinished.is_empty()
+    }
+
+    /// The segment to begin: one that is to be gone on with, or the next.
+    fn begin(&mut self) -> u32 {
+        self.begun_here += 1;
+        if self.unfinished.is_empty() {
+            self.next_segment += 1;
+            self.next_segment - 1
+        } else {
+            self.unfinished.remove(0)
+        }
     }
 
     /// Whether the next segment may be begun beside `in_flight` others. The first one that deletes may not: an object that
     /// was renamed is written first, or what carries its entity would be taken for gone.
     fn may_begin_beside(&self, in_flight: usize) -> bool {
-        !self.is_begun() && (in_flight == 0 || self.next_segment != self.segments - self.delete_segments)
+        let begins_deletions = self.unfinished.is_empty() && self.next_segment == self.segments - self.delete_segments;
+        !self.is_begun() && (in_flight == 0 || !begins_deletions)
     }
 }
 
@@ -124,18 +138,17 @@ pub(crate) async fn run<W: Controlled>(
             && plan.may_begin_beside(window.len())
             && ctx.state(|state| has_room(state, window.len()))
         {
-            let segment_no = plan.next_segment;
+            let segment_no = plan.begin();
             let input = ReplaySegmentInput {
                 slot: Some(slot.clone()),
                 plan_id: plan.plan_id.clone(),
                 segment_no,
                 batch_entities,
+                shown: ctx.state(|state| state.controls().held_back()),
             };
             let mut options = patience.with(step::long(format!("segment {} of {}", segment_no + 1, plan.segments)));
             options.cancellation_token = Some(scope.clone());
             window.push(segment_no, ctx.execute_activity(Steps::replay_segment, input, options));
-            plan.next_segment += 1;
-            plan.begun_here += 1;
         }
         show(ctx, plan, tally, window.len());
 
@@ -145,6 +158,8 @@ pub(crate) async fn run<W: Controlled>(
             }
             gate::pass(ctx).await?;
             if plan.is_begun() {
+                ctx.state_mut(|state| state.controls_mut().set_held_back(None));
+                publish(ctx);
                 return Ok(Worked::Through);
             }
             if roll_over {
@@ -160,8 +175,13 @@ pub(crate) async fn run<W: Controlled>(
         let mut room =
             Box::pin(ctx.wait_condition_with_options(move |state| wants_more && has_room(state, in_flight), detached));
         select! {
-            (_, outcome) = window.next() => match outcome {
+            (segment_no, outcome) = window.next() => match outcome {
+                Ok(output) if output.unfinished => {
+                    plan.unfinished.push(segment_no);
+                    ctx.state_mut(|state| state.controls_mut().set_held_back(output.throttle));
+                }
                 Ok(output) => {
+                    ctx.state_mut(|state| state.controls_mut().set_held_back(output.throttle.clone()));
                     plan.segments_done += 1;
                     plan.entities_done += output.entities + output.dead_letters + output.vanished + output.deleted;
                     tally.count(&output);
@@ -232,5 +252,20 @@ mod tests {
         assert!(plan.may_begin_beside(0) && !plan.may_begin_beside(1));
         plan.replace("r".to_owned(), &PlanReplayOutput::default());
         assert!(plan.is_begun(), "a plan without segments is done");
+    }
+
+    #[test]
+    fn segments_that_ended_early_are_gone_on_with_before_others() {
+        let made = PlanReplayOutput { segments: 4, delete_segments: 1, ..PlanReplayOutput::default() };
+        let mut plan = Plan::default();
+        plan.replace("p".to_owned(), &made);
+        assert_eq!([plan.begin(), plan.begin(), plan.begin()], [0, 1, 2]);
+        plan.unfinished.extend([2, 0]);
+        assert!(plan.may_begin_beside(1), "they are no deletions");
+        assert_eq!([plan.begin(), plan.begin()], [2, 0]);
+        assert!(plan.may_begin_beside(0) && !plan.may_begin_beside(2), "deletions wait for them");
+        assert_eq!((plan.begin(), plan.is_begun(), plan.begun_here), (3, true, 6));
+        plan.unfinished.push(3);
+        assert!(!plan.is_begun() && plan.may_begin_beside(2));
     }
 }

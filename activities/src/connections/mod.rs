@@ -23,7 +23,7 @@ use crate::database::platform::ConnectionInfo;
 use crate::destinations::pgvector::{Pgvector, PgvectorPools, PgvectorSettings, PoolLimits};
 use crate::destinations::qdrant::{Qdrant, QdrantClients, QdrantSettings};
 use crate::destinations::vespa::{Vespa, VespaClients, VespaSettings};
-use crate::destinations::{Destination, Scope};
+use crate::destinations::{Destination, Observed, Scope};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::CompleteProfile;
 
@@ -73,20 +73,23 @@ impl Connections {
     ) -> Result<Arc<dyn Destination>> {
         require_kind(&connection.short_name, profile.destination_kind())?;
         let dimensions = profile.dimensions()?;
+        let kind = profile.destination_kind();
         Ok(match &profile.profile.destination {
             Some(Layout::Pgvector(layout)) => {
                 let settings = PgvectorSettings::from_layout(layout, dimensions)?;
                 let pool = self.pgvector.get(&pgvector::url(self, connection)?)?;
-                Arc::new(Pgvector::new(pool, scope, settings))
+                Arc::new(Observed::new(kind, Pgvector::new(pool, scope, settings)))
             }
             Some(Layout::Qdrant(layout)) => {
                 let settings = QdrantSettings::from_layout(layout, dimensions)?;
                 let endpoint = qdrant::endpoint(self, connection)?;
-                Arc::new(Qdrant::new(self.qdrant.get(&endpoint)?, &endpoint, scope, settings))
+                let client = self.qdrant.get(&endpoint)?;
+                Arc::new(Observed::new(kind, Qdrant::new(client, &endpoint, scope, settings)))
             }
             Some(Layout::Vespa(layout)) => {
                 let settings = VespaSettings::from_layout(layout, dimensions)?;
-                Arc::new(Vespa::new(self.vespa.get(&vespa::endpoint(self, connection)?)?, scope, settings))
+                let client = self.vespa.get(&vespa::endpoint(self, connection)?)?;
+                Arc::new(Observed::new(kind, Vespa::new(client, scope, settings)))
             }
             None => return Err(Error::new(ErrorKind::Internal, "a complete profile has no layout")),
         })

@@ -1,5 +1,6 @@
 //! The collections of the platform, as far as an operation is about one: which syncs feed it.
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Database;
@@ -58,6 +59,18 @@ pub async fn syncs(database: &Database, organization_id: Uuid, collection_id: Uu
         ));
     }
     Ok(syncs)
+}
+
+/// Fails with `NotFound` unless the organisation has this collection.
+pub(super) async fn require(connection: &mut PgConnection, organization_id: Uuid, collection_id: Uuid) -> Result<()> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM public.collection WHERE id = $1 AND organization_id = $2)")
+            .bind(collection_id)
+            .bind(organization_id)
+            .fetch_one(connection)
+            .await
+            .during("looking for the collection")?;
+    if exists { Ok(()) } else { Err(not_found(collection_id)) }
 }
 
 /// The answer for a collection that is not there, or not the caller's.

@@ -68,6 +68,14 @@ pub struct DeadLetter {
 /// # Errors
 /// `NotFound` for a slot this product did not build.
 pub async fn list(database: &Database, scope: &SlotScope, limit: u32) -> Result<Vec<DeadLetter>> {
+    page(database, scope, None, limit).await
+}
+
+/// [`list`], from behind one object key on.
+///
+/// # Errors
+/// As [`list`].
+pub async fn page(database: &Database, scope: &SlotScope, after: Option<&str>, limit: u32) -> Result<Vec<DeadLetter>> {
     #[derive(sqlx::FromRow)]
     struct Row {
         object_key: String,
@@ -86,13 +94,14 @@ pub async fn list(database: &Database, scope: &SlotScope, limit: u32) -> Result<
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT object_key, entity_id, stage, kind, message, token, attempts, first_seen, last_seen
          FROM sync_multiplexer.dead_letter
-         WHERE slot_id = $1 AND organization_id = $2
+         WHERE slot_id = $1 AND organization_id = $2 AND ($4::text IS NULL OR object_key > $4)
          ORDER BY object_key
          LIMIT $3",
     )
     .bind(scope.slot_id)
     .bind(scope.organization_id)
     .bind(i64::from(limit))
+    .bind(after)
     .fetch_all(&mut *connection)
     .await
     .during("reading the dead letters")?;

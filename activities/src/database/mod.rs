@@ -14,13 +14,16 @@
 //! SQL is static text with every table under its schema. Errors are classified in [`classify()`](classify::classify), once.
 //!
 //! Start at [`Database`], then [`slots`], [`shadow`] and [`adoption`] (a slot's life), [`plans`] and [`segments`] (a replay),
-//! [`fence`] and [`roles`] (the flip), [`retire`] (a slot's end), [`resyncs`] (a job of the platform).
+//! [`fence`] and [`roles`] (the flip), [`retire`] (a slot's end), [`resyncs`] (a job of the platform),
+//! [`throttle`] and [`throttle_turn`] (how fast).
 
 pub mod active_destination;
 pub mod adoption;
+pub mod api_keys;
 pub mod batch_hold;
 mod binary_copy;
 pub mod classify;
+pub mod clock;
 pub mod collection;
 mod completeness;
 mod connect;
@@ -29,10 +32,14 @@ pub mod donors;
 pub mod doubts;
 pub mod fence;
 pub mod follow_state;
+pub mod idempotency;
 pub(crate) mod idle_connection;
 pub mod ledger;
+pub mod live_progress;
 mod migrate;
+pub mod operation_list;
 pub mod operations;
+pub mod outbox;
 pub mod plans;
 pub mod platform;
 mod platform_jobs;
@@ -47,11 +54,15 @@ pub mod segments;
 pub mod shadow;
 pub mod slots;
 mod staged_listing;
+pub mod standing;
 mod switch_proof;
 mod switch_rules;
 pub mod sync_jobs;
 mod sync_lock;
 mod text_enum;
+pub mod throttle;
+pub mod throttle_turn;
+pub mod throttled;
 pub mod verifications;
 
 #[cfg(test)]

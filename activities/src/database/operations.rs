@@ -2,6 +2,10 @@
 //!
 //! Temporal runs them and its workflow ids keep two of a kind apart; this is what can be listed and asked about, also after
 //! Temporal forgot. The first outcome of an operation is its outcome. It is about one sync, or about a collection as a whole.
+//!
+//! A workflow that was terminated records no end. Then an onlooker does, who knows it from Temporal: [`end_terminated`]; or
+//! the next operation with the same workflow id, when it begins. Such an end is a verdict from outside, and the workflow
+//! itself knows better: when it is heard of again, because somebody reset it, the operation goes on.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -10,8 +14,9 @@ use uuid::Uuid;
 
 use super::classify::During;
 use super::text_enum::text_enum;
-use super::{Database, collection, sync_lock};
+use super::{Database, collection, outbox, sync_lock, throttle};
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::metrics;
 
 text_enum! {
     /// What was asked for.
@@ -134,6 +139,8 @@ pub struct Operation {
     pub updated_at: DateTime<Utc>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
+    /// Whether its end was recorded by an onlooker, because its workflow was terminated.
+    pub terminated: bool,
 }
 
 /// How an operation ended.
@@ -181,16 +188,7 @@ pub async fn begin(database: &Database, new: &NewOperation) -> Result<Operation>
 pub async fn begin_for_collection(database: &Database, new: &NewCollectionOperation) -> Result<Operation> {
     const DOING: &str = "recording the operation";
     let mut transaction = database.pool().begin().await.during(DOING)?;
-    let exists: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM public.collection WHERE id = $1 AND organization_id = $2)")
-            .bind(new.collection_id)
-            .bind(new.organization_id)
-            .fetch_one(&mut *transaction)
-            .await
-            .during(DOING)?;
-    if !exists {
-        return Err(collection::not_found(new.collection_id));
-    }
+    collection::require(&mut transaction, new.organization_id, new.collection_id).await?;
     let row = Row {
         operation_id: new.operation_id,
         organization_id: new.organization_id,
@@ -208,6 +206,10 @@ pub async fn begin_for_collection(database: &Database, new: &NewCollectionOperat
     transaction.commit().await.during(DOING)?;
     recorded
 }
+
+/// What is recorded of an operation whose workflow was terminated.
+const TERMINATED: &str =
+    "terminated: its workflow was ended from outside, and nothing was taken back; a retry goes on from its checkpoints";
 
 /// An operation to record, whatever it is about.
 struct Row<'a> {
@@ -228,19 +230,21 @@ impl Row<'_> {
     /// Records it, or notes a newer run of it. The inner result says whether what is recorded is this operation.
     async fn insert(&self, connection: &mut PgConnection) -> Result<Result<Operation>> {
         const DOING: &str = "recording the operation";
-        sqlx::query(
+        let inserted: Option<bool> = sqlx::query_scalar(
             "INSERT INTO sync_multiplexer.operation
                  (operation_id, organization_id, sync_id, collection_id, slot_id, kind, workflow_id, run_id,
                   requested_by, options, phase)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (operation_id) DO UPDATE
-             SET run_id = excluded.run_id, updated_at = now()
-             WHERE operation.state = 'running' AND operation.run_id <> excluded.run_id
+             SET run_id = excluded.run_id, state = 'running', terminated = false, error_kind = NULL,
+                 error_message = NULL, ended_at = NULL, updated_at = now()
+             WHERE ((operation.state = 'running' AND operation.run_id <> excluded.run_id) OR operation.terminated)
                AND operation.workflow_id = excluded.workflow_id
                AND operation.organization_id = excluded.organization_id
                AND operation.sync_id IS NOT DISTINCT FROM excluded.sync_id
                AND operation.collection_id IS NOT DISTINCT FROM excluded.collection_id
-               AND operation.kind = excluded.kind AND operation.slot_id IS NOT DISTINCT FROM excluded.slot_id",
+               AND operation.kind = excluded.kind AND operation.slot_id IS NOT DISTINCT FROM excluded.slot_id
+             RETURNING xmax = 0",
         )
         .bind(self.operation_id)
         .bind(self.organization_id)
@@ -253,16 +257,46 @@ impl Row<'_> {
         .bind(self.requested_by)
         .bind(self.options)
         .bind(self.phase)
-        .execute(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await
         .during(DOING)?;
         let recorded = read(connection, self.organization_id, self.operation_id).await?;
+        if recorded.as_ref().is_some_and(|operation| self.is(operation) && operation.state == OperationState::Running) {
+            self.end_earlier(connection).await?;
+        }
+        if let (Some(true), Some(operation)) = (inserted, &recorded) {
+            outbox::phase(connection, operation).await?;
+        }
         Ok(recorded.filter(|operation| self.is(operation)).ok_or_else(|| {
             Error::new(
                 ErrorKind::Conflict,
                 format!("operation id {} is taken by another operation: choose a new one", self.operation_id),
             )
         }))
+    }
+
+    /// A workflow id runs once at a time: an earlier operation of it is over, although nobody recorded how it ended.
+    async fn end_earlier(&self, connection: &mut PgConnection) -> Result<()> {
+        sqlx::query(
+            "UPDATE sync_multiplexer.operation
+             SET state = 'failed', terminated = true, error_kind = $1, error_message = $2, ended_at = now(),
+                 updated_at = now()
+             WHERE workflow_id = $3 AND organization_id = $4 AND state = 'running'
+               AND operation_id <> $5 AND run_id <> $6
+               AND sync_id IS NOT DISTINCT FROM $7 AND collection_id IS NOT DISTINCT FROM $8",
+        )
+        .bind(ErrorKind::Conflict.name())
+        .bind(TERMINATED)
+        .bind(self.workflow_id)
+        .bind(self.organization_id)
+        .bind(self.operation_id)
+        .bind(self.run_id)
+        .bind(self.sync_id)
+        .bind(self.collection_id)
+        .execute(&mut *connection)
+        .await
+        .during("ending an earlier operation of the workflow")?;
+        throttle::forget_ended(connection, self.organization_id, self.workflow_id).await
     }
 
     fn is(&self, operation: &Operation) -> bool {
@@ -275,28 +309,43 @@ impl Row<'_> {
     }
 }
 
-/// Records the step an operation is at. After the end of the operation a late call changes nothing.
+/// Records the step an operation is at. After the end of the operation a late call changes nothing, unless it was an onlooker
+/// who recorded that end: then the operation goes on.
 ///
 /// # Errors
 /// `NotFound` when the organisation has no such operation.
 pub async fn set_phase(database: &Database, organization_id: Uuid, operation_id: Uuid, phase: &str) -> Result<()> {
-    let known = sqlx::query(
+    const DOING: &str = "recording the phase";
+    let mut transaction = database.pool().begin().await.during(DOING)?;
+    let earlier: Option<String> = sqlx::query_scalar(
         "UPDATE sync_multiplexer.operation
-         SET phase = CASE WHEN state = 'running' THEN $3 ELSE phase END,
-             updated_at = CASE WHEN state = 'running' THEN now() ELSE updated_at END
-         WHERE operation_id = $1 AND organization_id = $2",
+         SET state = 'running', terminated = false, error_kind = NULL, error_message = NULL, ended_at = NULL,
+             phase = $3, updated_at = now()
+         FROM (
+             SELECT before.operation_id, before.phase FROM sync_multiplexer.operation AS before
+             WHERE before.operation_id = $1 AND before.organization_id = $2
+               AND (before.state = 'running' OR before.terminated)
+             FOR UPDATE
+         ) AS before
+         WHERE operation.operation_id = before.operation_id AND operation.organization_id = $2
+         RETURNING before.phase",
     )
     .bind(operation_id)
     .bind(organization_id)
     .bind(phase)
-    .execute(database.pool())
+    .fetch_optional(&mut *transaction)
     .await
-    .during("recording the phase")?
-    .rows_affected();
-    if known == 0 { Err(not_found(operation_id)) } else { Ok(()) }
+    .during(DOING)?;
+    let operation =
+        read(&mut transaction, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))?;
+    if earlier.is_some_and(|earlier| earlier != phase) {
+        outbox::phase(&mut transaction, &operation).await?;
+    }
+    transaction.commit().await.during(DOING)
 }
 
-/// Records the end and returns what is recorded. An operation that ended already keeps its first outcome.
+/// Records the end and returns what is recorded. An operation that ended already keeps its first outcome, unless that was
+/// recorded by an onlooker.
 ///
 /// # Errors
 /// `NotFound` when the organisation has no such operation.
@@ -313,10 +362,11 @@ pub async fn end(
         Outcome::Cancelled => (OperationState::Cancelled, None, None),
     };
     let mut transaction = database.pool().begin().await.during(DOING)?;
-    sqlx::query(
+    let ended = sqlx::query(
         "UPDATE sync_multiplexer.operation
-         SET state = $3, error_kind = $4, error_message = $5, result = $6, ended_at = now(), updated_at = now()
-         WHERE operation_id = $1 AND organization_id = $2 AND state = 'running'",
+         SET state = $3, error_kind = $4, error_message = $5, result = $6, ended_at = now(), updated_at = now(),
+             terminated = false
+         WHERE operation_id = $1 AND organization_id = $2 AND (state = 'running' OR terminated)",
     )
     .bind(operation_id)
     .bind(organization_id)
@@ -326,10 +376,41 @@ pub async fn end(
     .bind(result)
     .execute(&mut *transaction)
     .await
-    .during(DOING)?;
-    let recorded = read(&mut transaction, organization_id, operation_id).await?;
+    .during(DOING)?
+    .rows_affected();
+    let recorded =
+        read(&mut transaction, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))?;
+    if ended > 0 {
+        outbox::ended(&mut transaction, &recorded).await?;
+        throttle::forget(&mut transaction, &recorded).await?;
+    }
     transaction.commit().await.during(DOING)?;
-    recorded.ok_or_else(|| not_found(operation_id))
+    if ended > 0 {
+        metrics().operation_ended(recorded.kind, recorded.state);
+    }
+    Ok(recorded)
+}
+
+/// Records that the workflow of an operation was terminated, and returns what is recorded. Only for who knows that from
+/// Temporal.
+///
+/// # Errors
+/// `NotFound` when the organisation has no such operation.
+pub async fn end_terminated(database: &Database, organization_id: Uuid, operation_id: Uuid) -> Result<Operation> {
+    const DOING: &str = "recording that the operation was terminated";
+    sqlx::query(
+        "UPDATE sync_multiplexer.operation
+         SET state = 'failed', terminated = true, error_kind = $3, error_message = $4, ended_at = now(), updated_at = now()
+         WHERE operation_id = $1 AND organization_id = $2 AND state = 'running'",
+    )
+    .bind(operation_id)
+    .bind(organization_id)
+    .bind(ErrorKind::Conflict.name())
+    .bind(TERMINATED)
+    .execute(database.pool())
+    .await
+    .during(DOING)?;
+    get(database, organization_id, operation_id).await
 }
 
 /// One operation.
@@ -341,35 +422,11 @@ pub async fn get(database: &Database, organization_id: Uuid, operation_id: Uuid)
     read(&mut connection, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))
 }
 
-/// The newest operations of an organisation, or of one sync of it; newest first, at most `limit`.
-///
-/// # Errors
-/// `NotFound` when a sync is named and the organisation has no such sync.
-pub async fn list(
-    database: &Database,
+pub(super) async fn read(
+    connection: &mut PgConnection,
     organization_id: Uuid,
-    sync_id: Option<Uuid>,
-    limit: u32,
-) -> Result<Vec<Operation>> {
-    let mut connection = database.pool().acquire().await.during("listing operations")?;
-    if let Some(sync_id) = sync_id {
-        sync_lock::require_sync(&mut connection, organization_id, sync_id).await?;
-    }
-    sqlx::query_as(
-        "SELECT * FROM sync_multiplexer.operation
-         WHERE organization_id = $1 AND ($2::uuid IS NULL OR sync_id = $2)
-         ORDER BY started_at DESC, operation_id
-         LIMIT $3",
-    )
-    .bind(organization_id)
-    .bind(sync_id)
-    .bind(i64::from(limit))
-    .fetch_all(&mut *connection)
-    .await
-    .during("listing operations")
-}
-
-async fn read(connection: &mut PgConnection, organization_id: Uuid, operation_id: Uuid) -> Result<Option<Operation>> {
+    operation_id: Uuid,
+) -> Result<Option<Operation>> {
     sqlx::query_as("SELECT * FROM sync_multiplexer.operation WHERE operation_id = $1 AND organization_id = $2")
         .bind(operation_id)
         .bind(organization_id)
@@ -378,6 +435,6 @@ async fn read(connection: &mut PgConnection, organization_id: Uuid, operation_id
         .during("reading the operation")
 }
 
-fn not_found(operation_id: Uuid) -> Error {
+pub(super) fn not_found(operation_id: Uuid) -> Error {
     Error::new(ErrorKind::NotFound, format!("operation {operation_id} does not exist"))
 }

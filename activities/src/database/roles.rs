@@ -4,8 +4,8 @@
 //! refused unless the target is a ready shadow, or a deprecated slot inside its reverse window; unless the operation holds
 //! the [fence] and nothing broke through it; and unless a plan of this very operation has made the slot equal
 //! to the raw store and was verified (`super::switch_proof`). It leaves exactly one active slot, one more generation, one
-//! row in `audit`, a reverse window for the slot that was left, and a notification on the channel [`CHANNEL`] for whoever
-//! listens.
+//! row in `audit`, a reverse window for the slot that was left, a notification on the channel [`CHANNEL`] for whoever
+//! listens, and an event for the receiver of webhooks.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::classify::During;
 use super::fence::{self, Hold, InTheWay, Obstacle};
 use super::switch_rules::{AuditEntry, Standing, Verdict, judge, outcome};
-use super::{Database, SlotScope, switch_proof, sync_lock};
+use super::{Database, SlotScope, outbox, switch_proof, sync_lock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The Postgres channel that carries a JSON object about each flip, delivered when it is committed: `organization_id`,
@@ -255,6 +255,7 @@ async fn change(connection: &mut PgConnection, command: &FlipCommand, standing: 
         skipped: command.skipped.clone(),
     };
     notify(connection, command, &outcome).await?;
+    outbox::flipped(connection, command, &outcome).await?;
     Ok(outcome)
 }
 

@@ -77,3 +77,36 @@ pub async fn latest(database: &Database, scope: &SlotScope) -> Result<Option<Ver
     .await
     .during("reading the verification")
 }
+
+/// Verifications of a slot, newest first, at most `limit`, from behind one of them on. Behind one that the slot does not have
+/// there are none.
+///
+/// # Errors
+/// `NotFound` for a slot this product did not build.
+pub async fn page(
+    database: &Database,
+    scope: &SlotScope,
+    after: Option<Uuid>,
+    limit: u32,
+) -> Result<Vec<Verification>> {
+    let mut connection = database.pool().acquire().await.during("reading the verifications")?;
+    scope.require(&mut connection).await?;
+    sqlx::query_as(
+        "SELECT verification_id, operation_id, passed, result, verified_at
+         FROM sync_multiplexer.verification
+         WHERE slot_id = $1 AND organization_id = $2
+           AND ($3::uuid IS NULL
+                OR (verified_at, verification_id) < (SELECT last.verified_at, last.verification_id
+                                                     FROM sync_multiplexer.verification AS last
+                                                     WHERE last.verification_id = $3 AND last.slot_id = $1))
+         ORDER BY verified_at DESC, verification_id DESC
+         LIMIT $4",
+    )
+    .bind(scope.slot_id)
+    .bind(scope.organization_id)
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(&mut *connection)
+    .await
+    .during("reading the verifications")
+}

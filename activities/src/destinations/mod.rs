@@ -9,6 +9,7 @@
 mod document;
 mod entity_sort;
 mod fusion;
+mod observed;
 pub mod pgvector;
 pub mod qdrant;
 mod validate;
@@ -19,6 +20,7 @@ pub use document::{
     StoredEntity, UpsertOutcome,
 };
 pub(crate) use entity_sort::EntitySort;
+pub(crate) use observed::Observed;
 pub use validate::validate;
 
 use std::borrow::Cow;
@@ -93,6 +95,12 @@ pub trait Destination: Send + Sync {
 
     /// Whether dense vectors are compared by their direction alone, so that their length does not matter.
     fn compares_directions(&self) -> bool;
+
+    /// How often the destination has asked for less so far, counting what the client bore without an error. Only a greater
+    /// number than before means something; other slots on the same connection may share it.
+    fn overloads(&self) -> u64 {
+        0
+    }
 }
 
 /// How a dense vector that was written comes back.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::classify::{self, Refused};
 use super::settings::PlatformApiSettings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::trace_context;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ORGANIZATION: HeaderName = HeaderName::from_static("x-organization-id");
@@ -74,7 +75,7 @@ impl Wire {
     /// A request with a key. The organisation is named except to an administrator's key, which belongs to another one;
     /// without an administrator's key the organisation's own has to do.
     pub(super) fn request(&self, method: Method, url: Url, key: Key, organization_id: Uuid) -> RequestBuilder {
-        let request = self.client.request(method, url);
+        let request = self.client.request(method, url).headers(trace_context::http_headers());
         let (key, names_organization) = match (key, &self.admin, &self.own) {
             (Key::Admin, Some(admin), _) => (Some(admin), false),
             (_, _, own) => (own.as_ref(), true),

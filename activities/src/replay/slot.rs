@@ -13,6 +13,9 @@ use crate::embedding::Embedder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::profile::{CompleteProfile, Intake};
+use crate::throttle::health::Health;
+use crate::throttle::observed::Observed;
+use crate::throttle::{Lane, Paced};
 
 /// A slot with what makes its documents, and its destination.
 pub(crate) struct OpenSlot {
@@ -22,6 +25,10 @@ pub(crate) struct OpenSlot {
     pub(crate) source_short_name: Option<String>,
     pub(crate) feed: Feed,
     pub(crate) destination: Arc<dyn Destination>,
+    /// How that is, as this worker sees it.
+    pub(crate) health: Arc<Health>,
+    /// Kind of that, as the profile lays it out.
+    pub(crate) destination_kind: &'static str,
 }
 
 /// What a slot is given of an entity, and what makes it.
@@ -49,6 +56,16 @@ impl Feed {
         })
     }
 
+    /// The same, which embeds no faster than the lane may.
+    fn paced(self, lane: &Arc<Lane>) -> Self {
+        match self {
+            Self::Chunks { chunker, embedder } => {
+                Self::Chunks { chunker, embedder: Arc::new(Paced::new(embedder, Arc::clone(lane))) }
+            }
+            Self::WholeEntities => Self::WholeEntities,
+        }
+    }
+
     /// Identity of the model that makes the vectors, where we make them.
     pub(crate) fn model(&self) -> Option<&str> {
         match self {
@@ -71,7 +88,14 @@ impl OpenSlot {
         let feed = Feed::open(context, &profile).await?;
         require_model(scope, embedder_model.as_deref(), feed.model())?;
         let destination = destination(context, scope, collection_id, connection_id, &profile).await?;
-        Ok(Self { scope, collection_id, source_short_name, feed, destination })
+        let destination_kind = profile.destination_kind();
+        let health = context.throttle.healths.of(connection_id);
+        Ok(Self { scope, collection_id, source_short_name, feed, destination, destination_kind, health })
+    }
+
+    /// The same, for work in a lane.
+    pub(crate) fn paced(self, lane: &Arc<Lane>) -> Self {
+        Self { feed: self.feed.paced(lane), ..self }
     }
 
     /// Opens only the destination of a slot: what needs no text must not fail for want of a model.
@@ -136,7 +160,8 @@ pub(crate) async fn destination(
     let connection = platform::destination_connection(&context.database, scope.organization_id, connection_id).await?;
     let scope =
         Scope { organization_id: scope.organization_id, collection_id, sync_id: scope.sync_id, slot_id: scope.slot_id };
-    context.connections.open(&connection, scope, profile)
+    let destination = context.connections.open(&connection, scope, profile)?;
+    Ok(Arc::new(Observed::new(destination, context.throttle.healths.of(connection_id))))
 }
 
 /// The collection a sync feeds, which every point names.

@@ -18,6 +18,7 @@ pub(crate) mod find_in_the_way;
 pub(crate) mod finish_destination;
 pub(crate) mod flip_roles;
 pub(crate) mod followed_slots;
+pub(crate) mod limit_operation;
 pub(crate) mod lower_fence;
 pub(crate) mod mark_ready;
 pub(crate) mod mark_retiring;

@@ -4,11 +4,13 @@ use chrono::Utc;
 use proto::v1::{Lag, PlanReplayInput, PlanReplayOutput};
 
 use super::phase;
+use crate::connections::kind_of;
 use crate::context::Context;
 use crate::database::plans::{self, PlanOptions};
 use crate::database::{SlotScope, slots};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
+use crate::metrics::{DESTINATION_KINDS, metrics};
 
 /// A slot that somebody builds, promotes or removes is not the follower's any more.
 async fn require_followed(context: &Context, scope: &SlotScope) -> Result<()> {
@@ -23,6 +25,14 @@ async fn require_followed(context: &Context, scope: &SlotScope) -> Result<()> {
             scope.slot_id
         ),
     ))
+}
+
+async fn count_unchanged(context: &Context, scope: &SlotScope, entities: u64) -> Result<()> {
+    let slot = slots::get(&context.database, scope).await?;
+    if let Some(kind) = DESTINATION_KINDS.into_iter().find(|kind| *kind == kind_of(&slot.short_name)) {
+        metrics().unchanged(kind, entities);
+    }
+    Ok(())
 }
 
 pub(crate) async fn run(context: &Context, input: PlanReplayInput) -> Result<PlanReplayOutput> {
@@ -43,6 +53,7 @@ pub(crate) async fn run(context: &Context, input: PlanReplayInput) -> Result<Pla
     };
     let listing = Box::pin(context.store.sync(scope.sync_id).list());
     let plan = plans::create(&context.database, &scope, plan_id, listing, &options).await?;
+    count_unchanged(context, &scope, plan.unchanged).await?;
     // From here on the slot may differ from what was verified, so it cannot be promoted until it is verified again. Not
     // before: a listing that was refused changed nothing.
     if !input.follow {

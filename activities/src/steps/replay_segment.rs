@@ -9,6 +9,12 @@
 //!
 //! A batch is made first and written then. Only writing it excludes plans ([`batch_hold`](crate::database::batch_hold)), so
 //! that a plan need not wait for an embedder.
+//!
+//! How fast it goes is said by its [lane](crate::throttle): an attempt may end before the segment is done, to tell its workflow
+//! what holds it back.
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use proto::v1::{ReplaySegmentInput, ReplaySegmentOutput};
 use uuid::Uuid;
@@ -18,7 +24,9 @@ use crate::database::batch_hold::Attempt;
 use crate::database::{PlannedChange, segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
+use crate::metrics::metrics;
 use crate::replay::{Carrier, Donors, Hand, OpenSlot};
+use crate::throttle::Lane;
 
 /// Entities of a batch when the request says nothing.
 const DEFAULT_BATCH_ENTITIES: u32 = 64;
@@ -26,16 +34,55 @@ const DEFAULT_BATCH_ENTITIES: u32 = 64;
 /// Bytes of entity JSON in a batch, so that memory stays small however large entities are; one entity may exceed it.
 const MAX_BATCH_BYTES: u64 = 8 * 1024 * 1024;
 
-pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<ReplaySegmentOutput> {
-    let slot = OpenSlot::open(context, input.slot.as_ref()).await?;
-    let store = context.store.sync(slot.scope.sync_id);
-    let donors = Donors::open(context, &slot).await?;
-    let plan_id = ids::uuid("plan_id", &input.plan_id)?;
+/// `workflow_id` is the workflow that asks, under which limits of an operation are kept.
+pub(crate) async fn run(
+    context: &Context,
+    workflow_id: &str,
+    input: ReplaySegmentInput,
+) -> Result<ReplaySegmentOutput> {
+    let scope = ids::scope(input.slot.as_ref())?;
+    let attempt = Attempt {
+        scope,
+        plan_id: ids::uuid("plan_id", &input.plan_id)?,
+        segment_no: input.segment_no,
+        claim: Uuid::new_v4(),
+    };
+    let lane = context.throttle.lane(scope.organization_id, workflow_id, attempt.claim, input.shown.clone());
     let batch_entities = if input.batch_entities == 0 { DEFAULT_BATCH_ENTITIES } else { input.batch_entities };
+    let told = tokio::select! {
+        biased;
+        throttling = lane.untold() => Some(throttling),
+        done = work(context, attempt, batch_entities, &lane) => {
+            done?;
+            None
+        }
+    };
+    let unfinished = told.is_some();
+    let throttle = match told {
+        Some(throttling) => Some(throttling),
+        None => lane.last().await?,
+    };
+    let counters = segments::read(&context.database, &scope, attempt.plan_id, attempt.segment_no).await?.counters;
+    Ok(ReplaySegmentOutput {
+        entities: counters.entities,
+        points: counters.points,
+        textless: counters.textless,
+        dead_letters: counters.dead_letters,
+        vanished: counters.vanished,
+        chunks_embedded: counters.chunks_embedded,
+        chunks_reused: counters.chunks_reused,
+        deleted: counters.deleted,
+        unfinished,
+        throttle,
+    })
+}
 
-    let claim = Uuid::new_v4();
-    let segment = segments::claim(&context.database, &slot.scope, plan_id, input.segment_no, claim).await?;
-    let attempt = Attempt { scope: slot.scope, plan_id, segment_no: input.segment_no, claim };
+async fn work(context: &Context, attempt: Attempt, batch_entities: u32, lane: &Arc<Lane>) -> Result<()> {
+    let Attempt { scope, plan_id, segment_no, claim } = attempt;
+    let slot = OpenSlot::open_scope(context, scope).await?.paced(lane);
+    let store = context.store.sync(scope.sync_id);
+    let donors = Donors::open(context, &slot).await?;
+    let segment = segments::claim(&context.database, &scope, plan_id, segment_no, claim).await?;
     let hand = Hand { database: context.database.clone(), attempt };
     let mut carrier = Carrier::new(&slot, store).await?.reusing(donors);
     let mut in_hand = segment.in_hand.as_slice();
@@ -47,26 +94,22 @@ pub(crate) async fn run(context: &Context, input: ReplaySegmentInput) -> Result<
         let from_index = next_index;
         next_index += u32::try_from(batch.len())
             .map_err(|_| Error::new(ErrorKind::Internal, "a batch is longer than a segment can be"))?;
+        let admission = lane.entities(batch.len()).await?;
+        let started = Instant::now();
         let ready = carrier.prepare_batch(batch).await?;
+        // Before the right to write is taken: whoever has that keeps plans out.
+        let permit = lane.destination(&slot.health).await?;
         hand.announce(&ready.entities()).await?;
         let mut hold = hand.hold().await?;
         let record = hold.keep(carrier.land(&context.database, ready, next_index, in_hand)).await?;
+        drop(permit);
         hold.record(from_index, &record).await?;
+        metrics().batch(slot.destination_kind, &record, started.elapsed());
+        admission.end().await?;
         rest = after;
         in_hand = &[];
     }
-
-    let counters = segments::read(&context.database, &slot.scope, plan_id, input.segment_no).await?.counters;
-    Ok(ReplaySegmentOutput {
-        entities: counters.entities,
-        points: counters.points,
-        textless: counters.textless,
-        dead_letters: counters.dead_letters,
-        vanished: counters.vanished,
-        chunks_embedded: counters.chunks_embedded,
-        chunks_reused: counters.chunks_reused,
-        deleted: counters.deleted,
-    })
+    Ok(())
 }
 
 /// How many of the next objects make a batch: at least one, at most `most`, and no more bytes than the limit.

@@ -1,6 +1,6 @@
 //! What a server was asked, in order, and what it really stored.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::qdrant_client::qdrant::alias_operations::Action;
@@ -90,6 +90,7 @@ struct Record {
     in_flight: HashMap<Method, u32>,
     most_in_flight: HashMap<Method, u32>,
     generation: u32,
+    traceparents: BTreeSet<String>,
 }
 
 /// A call under way.
@@ -136,6 +137,16 @@ impl Journal {
     #[must_use]
     pub fn most_in_flight(&self, method: Method) -> u32 {
         lock(&self.0).most_in_flight.get(&method).copied().unwrap_or_default()
+    }
+
+    /// Every `traceparent` that came with a call.
+    #[must_use]
+    pub fn traceparents(&self) -> BTreeSet<String> {
+        lock(&self.0).traceparents.clone()
+    }
+
+    pub(super) fn traced(&self, traceparent: &str) {
+        lock(&self.0).traceparents.insert(traceparent.to_owned());
     }
 
     pub(super) fn begin(&self, call: Call) -> Ticket {

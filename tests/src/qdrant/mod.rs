@@ -221,7 +221,7 @@ impl QdrantServer {
             .enable_all()
             .build()
             .expect("a runtime can be made");
-        let key = KeyCheck(self.shared.options.api_key.clone().map(Arc::from));
+        let key = Door(Arc::clone(&self.shared));
         let points = PointsServer::new(PointsService(Arc::clone(&self.shared))).max_decoding_message_size(usize::MAX);
         let collections = CollectionsServer::new(CollectionsService(Arc::clone(&self.shared)));
         let mut server = Server::builder();
@@ -249,13 +249,17 @@ impl Drop for QdrantServer {
     }
 }
 
-/// Refuses calls without the right `api-key`. The health check is open, as with the real server.
+/// Refuses calls without the right `api-key`, and notes which trace the others belong to. The health check is open, as
+/// with the real server.
 #[derive(Clone)]
-struct KeyCheck(Option<Arc<str>>);
+struct Door(Arc<Shared>);
 
-impl tonic::service::Interceptor for KeyCheck {
+impl tonic::service::Interceptor for Door {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let Some(key) = &self.0 else { return Ok(request) };
+        if let Some(traceparent) = request.metadata().get("traceparent").and_then(|it| it.to_str().ok()) {
+            self.0.journal.traced(traceparent);
+        }
+        let Some(key) = &self.0.options.api_key else { return Ok(request) };
         match request.metadata().get("api-key").map(tonic::metadata::MetadataValue::as_bytes) {
             Some(given) if given == key.as_bytes() => Ok(request),
             Some(_) => Err(Status::unauthenticated("Invalid API key or JWT")),

@@ -20,6 +20,8 @@ pub struct Request {
     pub query: String,
     /// The document it is about, when there is one.
     pub id: Option<String>,
+    /// The trace it belongs to, as it was sent.
+    pub traceparent: Option<String>,
     /// Whether the body was compressed.
     pub compressed: bool,
     /// Bytes of the body, uncompressed.

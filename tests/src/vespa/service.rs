@@ -66,6 +66,7 @@ pub async fn answer(
         path: path.clone(),
         query: query.unwrap_or_default(),
         id: id.clone(),
+        traceparent: head.headers.get("traceparent").and_then(|it| it.to_str().ok()).map(str::to_owned),
         compressed: content.compressed,
         bytes: content.bytes.len(),
         status: None,

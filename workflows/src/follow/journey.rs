@@ -55,7 +55,7 @@ async fn travel(ctx: &Context, opened: &mut Option<(FollowRequest, String)>) -> 
     let settings = round::settings(&options)?;
     let interval = interval(&request)?;
     let Carried { operation_id, mut rounds, mut unfinished, .. } = match carried {
-        Some(carried) => resume(ctx, carried),
+        Some(carried) => resume(ctx, &request, carried),
         None => {
             let begun = begin(ctx, &request).await?;
             *opened = Some((request.clone(), begun.operation_id.clone()));
@@ -129,6 +129,7 @@ async fn begin(ctx: &Context, request: &FollowRequest) -> Result<Carried, Stop> 
         run_id: ctx.run_id().to_owned(),
     };
     ctx.execute_activity(Steps::begin_follow, input, step::short("validate the request")).await?;
+    ctx.state_mut(|state| state.controls.opened(&request.organization_id, &operation_id));
     ctx.upsert_search_attributes([
         search_attributes::SYNC_ID.value_set(request.sync_id.clone()),
         search_attributes::ORGANIZATION_ID.value_set(request.organization_id.clone()),
@@ -138,14 +139,13 @@ async fn begin(ctx: &Context, request: &FollowRequest) -> Result<Carried, Stop> 
 }
 
 /// Takes up the state of an earlier execution.
-fn resume(ctx: &Context, carried: Carried) -> Carried {
+fn resume(ctx: &Context, request: &FollowRequest, carried: Carried) -> Carried {
     ctx.state_mut(|state| {
         state.controls.begin_with_lanes(carried.lanes);
+        state.controls.opened(&request.organization_id, &carried.operation_id);
         // A signal that came with the first task of this execution knows better than what was carried.
-        state.controls.paused_since_ms = state.controls.paused_since_ms.or(carried.paused_since_ms);
-        let paused = state.controls.is_paused();
+        state.controls.begin_with_pause(carried.paused_since_ms);
         let shown: &mut Progress = &mut state.controls.progress;
-        shown.paused = paused;
         shown.operation_id.clone_from(&carried.operation_id);
         state.slots.clone_from(&carried.slots);
         for (slot, entities) in &carried.confirmed {
@@ -210,8 +210,9 @@ fn show(ctx: &Context) {
         let paused = if shown.paused { " (paused)" } else { "" };
         let rows: String = state.slots.iter().map(|slot| slot.row(now_ms)).collect();
         format!(
-            "### follow {}{paused}\n\n| slot | behind | has everything of | |\n|---|---|---|---|\n{rows}",
-            shown.phase
+            "### follow {}{paused}\n\n| slot | behind | has everything of | |\n|---|---|---|---|\n{rows}{}",
+            shown.phase,
+            progress::held_back_line(shown)
         )
     });
     ctx.set_current_details(details);

@@ -117,7 +117,10 @@ async fn prepare(
         )
         .await?;
     *slot = begun.slot.ok_or_else(|| Stop::failed(ErrorKind::Internal, "begin_fork answered without a slot"))?;
-    ctx.state_mut(|state| state.controls.progress.slot_id.clone_from(&slot.slot_id));
+    ctx.state_mut(|state| {
+        state.controls.opened(&slot.organization_id, &slot.operation_id);
+        state.controls.progress.slot_id.clone_from(&slot.slot_id);
+    });
     ctx.upsert_search_attributes([
         search_attributes::SYNC_ID.value_set(slot.sync_id.clone()),
         search_attributes::ORGANIZATION_ID.value_set(slot.organization_id.clone()),
@@ -335,8 +338,8 @@ fn resume(ctx: &Context, carried: &Carried) {
         controls.replay_since_ms = Some(carried.replay_since_ms);
         controls.paused_ms = carried.paused_ms;
         // A signal that came with the first task of this execution knows better than what was carried.
-        controls.paused_since_ms = controls.paused_since_ms.or(carried.paused_since_ms);
-        controls.progress.paused = controls.is_paused();
+        controls.begin_with_pause(carried.paused_since_ms);
+        controls.opened(&carried.slot.organization_id, &carried.slot.operation_id);
         controls.progress.operation_id.clone_from(&carried.slot.operation_id);
         controls.progress.slot_id.clone_from(&carried.slot.slot_id);
     });

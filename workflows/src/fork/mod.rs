@@ -24,7 +24,7 @@ use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextV
 use crate::controls::{Controlled, Controls};
 use crate::gate::Pausable;
 use crate::input::decode;
-use crate::{operator, progress};
+use crate::{controls, operator, progress};
 
 use carried::Carried;
 
@@ -62,14 +62,11 @@ impl ForkWorkflow {
         self.controls.resume(progress::millis(ctx.workflow_time()));
     }
 
-    /// Changes how many segments are worked on at a time. A bad argument is ignored; the update `throttle` answers it.
+    /// Changes how many segments are worked on at a time, and how fast. A bad argument is ignored; the update `throttle`
+    /// answers it.
     #[signal]
-    pub fn throttle(&mut self, ctx: &mut SyncWorkflowContext<Self>, argument: RawValue) {
-        if let Err(reason) = self.controls.throttle(&argument)
-            && !ctx.is_replaying()
-        {
-            tracing::warn!(%reason, "ignored a throttle signal");
-        }
+    pub async fn throttle(ctx: &mut WorkflowContext<Self>, argument: RawValue) {
+        controls::throttle_by_signal(ctx, &argument).await;
     }
 
     #[update_validator(set_throttle)]
@@ -81,13 +78,13 @@ impl ForkWorkflow {
         operator::lanes(throttle).map(|_| ()).map_err(Into::into)
     }
 
-    /// Changes how many segments are worked on at a time, and answers with what is in force.
+    /// As the signal, and answers with what is in force, once it is.
     #[update(name = "throttle")]
-    pub fn set_throttle(&mut self, _ctx: &mut SyncWorkflowContext<Self>, throttle: Throttle) -> Throttle {
-        if let Ok(lanes) = operator::lanes(&throttle) {
-            self.controls.set_lanes(lanes);
-        }
-        Throttle { lanes: self.controls.lanes }
+    pub async fn set_throttle(
+        ctx: &mut WorkflowContext<Self>,
+        throttle: Throttle,
+    ) -> Result<Throttle, Box<dyn std::error::Error + Send + Sync>> {
+        controls::throttle(ctx, throttle).await.map_err(Into::into)
     }
 
     /// Where the fork is.

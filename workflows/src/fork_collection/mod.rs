@@ -109,13 +109,13 @@ impl ForkCollectionWorkflow {
         if let Ok(concurrency) = operator::concurrency(&throttle) {
             self.concurrency = Some(concurrency);
         }
-        Throttle { lanes: self.concurrency() }
+        Throttle { lanes: self.concurrency(), ..Throttle::default() }
     }
 
     /// Where each sync is.
     #[query]
     pub fn progress(&self, _ctx: &WorkflowContextView) -> Progress {
-        self.progress.clone()
+        Progress { lanes: self.concurrency(), ..self.progress.clone() }
     }
 }
 

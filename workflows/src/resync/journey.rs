@@ -110,6 +110,7 @@ async fn refresh(
     let counted = step::long("validate the request and count what is there".to_owned());
     let before = ctx.execute_activity(Steps::begin_resync, input, counted).await?;
     begun.opened = true;
+    ctx.state_mut(|state| state.controls.opened(&operation.organization_id, &operation.operation_id));
     ctx.upsert_search_attributes([
         search_attributes::SYNC_ID.value_set(request.sync_id.clone()),
         search_attributes::ORGANIZATION_ID.value_set(request.organization_id.clone()),

@@ -103,12 +103,12 @@ fn may_be_replaced(kind: ErrorKind) -> bool {
 pub(super) fn resume(ctx: &Context, carried: &Carried) {
     ctx.state_mut(|state| {
         let controls = &mut state.controls;
-        controls.lanes = carried.lanes;
+        controls.begin_with_lanes(carried.lanes);
         controls.replay_since_ms = Some(carried.replay_since_ms);
         controls.paused_ms = carried.paused_ms;
         // A signal that came with the first task of this execution knows better than what was carried.
-        controls.paused_since_ms = controls.paused_since_ms.or(carried.paused_since_ms);
-        controls.progress.paused = controls.is_paused();
+        controls.begin_with_pause(carried.paused_since_ms);
+        controls.opened(&carried.operation.organization_id, &carried.operation.operation_id);
         controls.progress.operation_id.clone_from(&carried.operation.operation_id);
         controls.progress.platform_job.clone_from(&carried.result.job);
     });

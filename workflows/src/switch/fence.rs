@@ -106,11 +106,15 @@ async fn within_limit(
     }
     ended.unwrap_or_else(|| {
         let seconds = limits.behind_fence.as_secs();
+        let held_back = match ctx.state(|state| state.controls().held_back()) {
+            Some(it) => format!(" (it was held back by {}: {})", it.by, it.why),
+            None => String::new(),
+        };
         Err(Stop::failed(
             ErrorKind::Timeout,
             format!(
-                "the switch was not done within {seconds} s behind its fence, so it was taken back and the active slot is \
-                 still the same: see what is slow with `--dry-run`, then switch again, or give it more time with \
+                "the switch was not done within {seconds} s behind its fence{held_back}, so it was taken back and the active \
+                 slot is still the same: see what is slow with `--dry-run`, then switch again, or give it more time with \
                  time_limit_seconds"
             ),
         ))

@@ -70,6 +70,9 @@ async fn travel(ctx: &Context, request: &SwitchRequest, opened: &mut Vec<SlotRef
     let limits = Limits::of(request)?;
     let checked = check(ctx, request).await?;
     opened.clone_from(&checked.opened);
+    if let Some(record) = opened.first() {
+        ctx.state_mut(|state| state.controls.opened(&record.organization_id, &record.operation_id));
+    }
     if let [member] = checked.members.as_slice() {
         let slot_id = member.slot.clone().unwrap_or_default().slot_id;
         ctx.state_mut(|state| state.controls.progress.slot_id = slot_id);
@@ -124,7 +127,7 @@ async fn switch(
         if request.force {
             approach::catch_up_if_possible(ctx, &mut members, limits.behind_fence).await?;
         } else if approach::catch_up(ctx, &members).await? == Approached::RollOver {
-            return Err(continue_as_new(ctx, request));
+            return Err(continue_as_new(ctx, request).await);
         }
         match fence::pass(ctx, request, &mut members, limits).await? {
             Passage::Switched(switched) => return Ok(switched),
@@ -170,7 +173,11 @@ async fn dry_run(ctx: &Context, request: &SwitchRequest, checked: CheckSwitchOut
 }
 
 /// The next execution starts with the check: what was carried over is on record, and so is the operation.
-fn continue_as_new(ctx: &Context, request: &SwitchRequest) -> Stop {
+async fn continue_as_new(ctx: &Context, request: &SwitchRequest) -> Stop {
+    let handlers = ctx.clone();
+    if ctx.wait_condition(move |_| handlers.all_handlers_finished()).await.is_err() {
+        return Stop::Cancelled;
+    }
     let data = match serde_json::to_vec(request) {
         Ok(data) => data,
         Err(error) => return Stop::failed(ErrorKind::Internal, error.to_string()),

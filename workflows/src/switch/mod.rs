@@ -19,7 +19,7 @@
 //! The roles are what counts. Announcing repeats them to a destination that has a name of its own for its readers; when
 //! that fails the switch stands, its result says so, and repeating it announces again.
 
-#![allow(missing_docs, reason = "the macro generates undocumented constants for runs, signals and queries")]
+#![allow(missing_docs, reason = "the macro generates undocumented constants for runs, signals, updates and queries")]
 
 mod approach;
 mod end;
@@ -28,7 +28,7 @@ mod journey;
 mod limits;
 mod members;
 
-use proto::v1::{Progress, SwitchResult};
+use proto::v1::{Progress, SwitchResult, Throttle};
 use temporalio_common::data_converters::RawValue;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
@@ -37,8 +37,8 @@ use temporalio_workflow::{
 
 use crate::controls::{Controlled, Controls};
 use crate::gate::Pausable;
-use crate::progress;
 use crate::stop::Stop;
+use crate::{controls, operator, progress};
 
 /// The switch workflow. Id: [`crate::switch_workflow_id`] or [`crate::collection_switch_workflow_id`]. Input: a
 /// [`SwitchRequest`](proto::v1::SwitchRequest). Result: a [`SwitchResult`].
@@ -75,14 +75,29 @@ impl SwitchWorkflow {
         self.controls.resume(progress::millis(ctx.workflow_time()));
     }
 
-    /// Changes how many segments of a slot are worked on at a time. A bad argument is ignored.
+    /// Changes how many segments of a slot are worked on at a time, and how fast. A bad argument is ignored; the update
+    /// `throttle` answers it.
     #[signal]
-    pub fn throttle(&mut self, ctx: &mut SyncWorkflowContext<Self>, argument: RawValue) {
-        if let Err(reason) = self.controls.throttle(&argument)
-            && !ctx.is_replaying()
-        {
-            tracing::warn!(%reason, "ignored a throttle signal");
-        }
+    pub async fn throttle(ctx: &mut WorkflowContext<Self>, argument: RawValue) {
+        controls::throttle_by_signal(ctx, &argument).await;
+    }
+
+    #[update_validator(set_throttle)]
+    fn validate_set_throttle(
+        &self,
+        _ctx: &WorkflowContextView,
+        throttle: &Throttle,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        operator::lanes(throttle).map(|_| ()).map_err(Into::into)
+    }
+
+    /// As the signal, and answers with what is in force, once it is.
+    #[update(name = "throttle")]
+    pub async fn set_throttle(
+        ctx: &mut WorkflowContext<Self>,
+        throttle: Throttle,
+    ) -> Result<Throttle, Box<dyn std::error::Error + Send + Sync>> {
+        controls::throttle(ctx, throttle).await.map_err(Into::into)
     }
 
     /// Where the switch is.

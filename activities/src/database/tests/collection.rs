@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::world::{World, sync};
 use crate::database::collection::{MAX_SYNCS, syncs};
+use crate::database::operation_list::{self, Filter};
 use crate::database::operations::{self, NewCollectionOperation, OperationKind, OperationState, Outcome};
 use crate::error::ErrorKind;
 
@@ -114,8 +115,16 @@ async fn an_operation_about_a_collection_is_recorded_once() {
     operations::end(world.database(), world.organization_id, new.operation_id, &Outcome::Cancelled).await.unwrap();
     let ended = operations::begin_for_collection(world.database(), &new).await.unwrap();
     assert_eq!((ended.state, ended.run_id.as_str()), (OperationState::Cancelled, "run-2"));
-    let listed = operations::list(world.database(), world.organization_id, None, 10).await.unwrap();
+    let list = async |filter: Filter| {
+        operation_list::page(world.database(), world.organization_id, &filter, None, 10).await.unwrap().operations
+    };
+    let listed = list(Filter::default()).await;
     assert_eq!(listed, [ended]);
-    let of_sync = operations::list(world.database(), world.organization_id, Some(world.sync_id), 10).await.unwrap();
+    let of_sync = list(Filter { sync_id: Some(world.sync_id), ..Filter::default() }).await;
     assert_eq!(of_sync, [], "it is about no single sync");
+    let of_collection = list(Filter { collection_id: Some(own), ..Filter::default() }).await;
+    assert_eq!(of_collection, listed);
+    let unknown = Filter { collection_id: Some(own), ..Filter::default() };
+    let error = operation_list::page(world.database(), world.stranger_id, &unknown, None, 1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }

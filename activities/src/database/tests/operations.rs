@@ -2,6 +2,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::world::World;
+use crate::database::operation_list::{self, Cursor, Filter};
 use crate::database::operations::{self, NewOperation, OperationKind, OperationState, Outcome};
 use crate::error::ErrorKind;
 
@@ -67,9 +68,30 @@ async fn failure_and_cancellation_are_told_apart() {
             .await
             .unwrap();
     assert_eq!(cancelled.state, OperationState::Cancelled);
-    let listed = operations::list(world.database(), world.organization_id, Some(world.sync_id), 10).await.unwrap();
-    assert_eq!(listed, [cancelled.clone(), failed]);
-    assert_eq!(operations::list(world.database(), world.organization_id, None, 1).await.unwrap(), [cancelled]);
+    let of_sync = Filter { sync_id: Some(world.sync_id), ..Filter::default() };
+    let page = async |filter: &Filter, after: Option<&Cursor>, limit| {
+        operation_list::page(world.database(), world.organization_id, filter, after, limit).await
+    };
+    assert_eq!(page(&of_sync, None, 10).await.unwrap().operations, [cancelled.clone(), failed.clone()]);
+    assert_eq!(page(&of_sync, None, 2).await.unwrap().next, None);
+    let first = page(&Filter::default(), None, 1).await.unwrap();
+    assert_eq!(first.operations, std::slice::from_ref(&cancelled));
+    let cursor: Cursor = first.next.unwrap().to_string().parse().unwrap();
+    let second = page(&Filter::default(), Some(&cursor), 1).await.unwrap();
+    assert_eq!((second.operations, second.next), (vec![failed.clone()], None));
+    for (filter, expected) in [
+        (Filter { state: Some(OperationState::Failed), ..of_sync }, vec![failed]),
+        (Filter { state: Some(OperationState::Running), ..of_sync }, vec![]),
+        (Filter { kind: Some(OperationKind::Switch), ..of_sync }, vec![]),
+    ] {
+        assert_eq!(page(&filter, None, 10).await.unwrap().operations, expected, "{filter:?}");
+    }
+    for limit in [0, operation_list::MAX_PAGE + 1] {
+        assert_eq!(page(&of_sync, None, limit).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+    for text in ["", "x", "1-x", "-1", "9223372036854775807-00000000000000000000000000000000"] {
+        assert_eq!(text.parse::<Cursor>().unwrap_err().kind(), ErrorKind::InvalidInput, "{text}");
+    }
 }
 
 #[tokio::test]
@@ -91,4 +113,51 @@ async fn an_id_belongs_to_one_operation() {
         NewOperation { organization_id: world.stranger_id, sync_id: strangers_sync, run_id: "run-9".into(), ..new };
     assert_eq!(operations::begin(world.database(), &stranger).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(world.everything().await, before);
+}
+
+#[tokio::test]
+async fn an_operation_that_was_terminated_is_ended_by_an_onlooker_and_goes_on_when_it_is_heard_of() {
+    let world = World::new().await;
+    let (database, organization) = (world.database(), world.organization_id);
+    let first = fork(&world);
+    operations::begin(database, &first).await.unwrap();
+    operations::set_phase(database, organization, first.operation_id, "replay").await.unwrap();
+    let ended = operations::end_terminated(database, organization, first.operation_id).await.unwrap();
+    assert_eq!((ended.state, ended.terminated, ended.phase.as_str()), (OperationState::Failed, true, "replay"));
+    assert!(ended.error_message.as_deref().unwrap().starts_with("terminated: "));
+    assert_eq!(operations::end_terminated(database, organization, first.operation_id).await.unwrap(), ended);
+
+    // Reset, it goes on where it was, and its own word counts.
+    operations::set_phase(database, organization, first.operation_id, "verify").await.unwrap();
+    let revived = operations::get(database, organization, first.operation_id).await.unwrap();
+    assert_eq!((revived.state, revived.ended_at, revived.error_kind), (OperationState::Running, None, None));
+    operations::end_terminated(database, organization, first.operation_id).await.unwrap();
+    let outcome = Outcome::Completed(json!({"entities": 3}));
+    let completed = operations::end(database, organization, first.operation_id, &outcome).await.unwrap();
+    assert_eq!((completed.state, completed.terminated), (OperationState::Completed, false));
+    assert_eq!(operations::end_terminated(database, organization, first.operation_id).await.unwrap(), completed);
+}
+
+#[tokio::test]
+async fn an_operation_that_begins_ends_what_its_workflow_id_left_running() {
+    let world = World::new().await;
+    let (database, organization) = (world.database(), world.organization_id);
+    let left = fork(&world);
+    let elsewhere = NewOperation { workflow_id: "fork/s/d".into(), ..fork(&world) };
+    // Two syncs of one collection are switched by one run of one workflow.
+    let other_sync = super::world::sync(world.pool(), organization).await;
+    let beside = NewOperation { sync_id: other_sync, ..fork(&world) };
+    for new in [&left, &elsewhere, &beside] {
+        operations::begin(database, new).await.unwrap();
+    }
+    let next = NewOperation { run_id: "run-2".into(), ..fork(&world) };
+    operations::begin(database, &next).await.unwrap();
+    let state = async |operation: &NewOperation| {
+        let recorded = operations::get(database, organization, operation.operation_id).await.unwrap();
+        (recorded.state, recorded.terminated)
+    };
+    assert_eq!(state(&left).await, (OperationState::Failed, true));
+    for running in [&elsewhere, &beside, &next] {
+        assert_eq!(state(running).await, (OperationState::Running, false));
+    }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::world::{World, accepted, listing, sized};
 use crate::database::batch_hold::{Attempt, BatchHold};
 use crate::database::follow_state::{self, FollowState};
+use crate::database::operation_list::{self, Filter};
 use crate::database::operations::{self, NewOperation, OperationKind, Outcome};
 use crate::database::retire::{self, Unmarked};
 use crate::database::roles::FlipCommand;
@@ -16,9 +17,10 @@ use crate::database::segments::{self, BatchRecord};
 use crate::database::shadow::{self, NewShadow};
 use crate::database::{
     SlotScope, active_destination, dead_letters, donors, doubts, ledger, plans, platform, reverse_window, roles, slots,
-    verifications,
+    throttle, verifications,
 };
 use crate::error::{ErrorKind, Result};
+use crate::throttle::{Author, Change};
 
 /// What a call answered, whatever it would have returned.
 fn kind<T>(outcome: Result<T>) -> Option<ErrorKind> {
@@ -118,6 +120,8 @@ async fn a_stranger_finds_nothing() {
     let operation_id = operation.operation_id;
     let strange = NewOperation { organization_id: stranger, ..operation };
     let flip = FlipCommand { organization_id: stranger, ..world.flip_to(own.slot_id) };
+    let author = Author { requested_by: "eve".into(), reason: "r".into() };
+    let of_sync = Filter { sync_id: Some(sync_id), ..Filter::default() };
     let calls = [
         ("platform::sync", platform::sync(db, stranger, sync_id).map(kind).boxed()),
         (
@@ -137,7 +141,12 @@ async fn a_stranger_finds_nothing() {
         ("operations::set_phase", operations::set_phase(db, stranger, operation_id, "x").map(kind).boxed()),
         ("operations::end", operations::end(db, stranger, operation_id, &Outcome::Cancelled).map(kind).boxed()),
         ("operations::get", operations::get(db, stranger, operation_id).map(kind).boxed()),
-        ("operations::list", operations::list(db, stranger, Some(sync_id), 1).map(kind).boxed()),
+        ("operations::end_terminated", operations::end_terminated(db, stranger, operation_id).map(kind).boxed()),
+        (
+            "throttle::limit_operation",
+            throttle::limit_operation(db, stranger, operation_id, Change::LIFT, &author).map(kind).boxed(),
+        ),
+        ("operation_list::page", operation_list::page(db, stranger, &of_sync, None, 1).map(kind).boxed()),
         ("roles::check_switch", roles::check_switch(db, &flip).map(kind).boxed()),
         ("roles::generation", roles::generation(db, stranger, sync_id).map(kind).boxed()),
         ("roles::predecessor", roles::predecessor(db, stranger, sync_id).map(kind).boxed()),
@@ -146,7 +155,8 @@ async fn a_stranger_finds_nothing() {
     for (name, call) in calls {
         assert_eq!(call.await, Some(ErrorKind::NotFound), "{name}");
     }
-    assert!(operations::list(db, stranger, None, 10).await.unwrap().is_empty());
+    let theirs = operation_list::page(db, stranger, &Filter::default(), None, 10).await.unwrap();
+    assert!(theirs.operations.is_empty());
 
     // A stranger's sync of their own got a lock row by the attempts above; nothing of ours did.
     sqlx::query("DELETE FROM sync_multiplexer.sync_state WHERE sync_id = $1")

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::endpoint::QdrantEndpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::trace_context;
 
 /// How long the server may work on a request, in its own judgement: sent with every request that takes it. A write that
 /// takes longer is answered with "not applied yet", which is not a failure of the wire.
@@ -32,7 +33,8 @@ pub struct QdrantClients {
 }
 
 impl QdrantClients {
-    /// The client for `endpoint`. Connects when first used, so a server that is away shows then.
+    /// The client for `endpoint`. Connects when first used, so a server that is away shows then. Its requests name the
+    /// trace of the span that is current now: the client has no place for what differs from request to request.
     ///
     /// # Errors
     /// `InvalidInput` when the client does not take the endpoint's URL.
@@ -47,12 +49,18 @@ impl QdrantClients {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let key: [u8; 32] = digest.finalize().into();
         if let Some(client) = open.get(&key) {
-            return Ok(client.clone());
+            return Ok(traced(client.clone()));
         }
         let client = connect_lazily(endpoint)?;
         open.insert(key, client.clone());
-        Ok(client)
+        Ok(traced(client))
     }
+}
+
+/// The same connections, with the current trace in the metadata of every request.
+fn traced(mut client: qdrant_client::Qdrant) -> qdrant_client::Qdrant {
+    client.config.custom_headers.extend(trace_context::current());
+    client
 }
 
 fn connect_lazily(endpoint: &QdrantEndpoint) -> Result<qdrant_client::Qdrant> {

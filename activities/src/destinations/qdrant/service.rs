@@ -104,4 +104,8 @@ impl Destination for Qdrant {
     fn compares_directions(&self) -> bool {
         self.settings.distance == Distance::Cosine
     }
+
+    fn overloads(&self) -> u64 {
+        self.wire.limited()
+    }
 }

@@ -7,6 +7,7 @@
 //! Every request of this folder may be sent twice: the client does so itself when a connection breaks.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -14,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::classify::Failure;
 use crate::error::ErrorKind;
+use crate::metrics::metrics;
 
 /// Longest wait for a rate limit, all waits of one request together. A bucket of tokens fills up within a minute; the
 /// rest is for other writers who take from it.
@@ -30,9 +32,16 @@ const AWAY_DELAYS: [Duration; 3] = [Duration::from_millis(100), Duration::from_m
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     turn: Mutex<()>,
+    /// Answers that asked for less.
+    limited: AtomicU64,
 }
 
 impl Throttle {
+    /// How often the server has asked for less.
+    pub(super) fn limited(&self) -> u64 {
+        self.limited.load(Ordering::Relaxed)
+    }
+
     /// Sends until it works, fails in a way that waiting does not mend, or patience ends. Then the failure is the last
     /// one; of a rate limit it says how long to wait.
     pub(super) async fn send<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
@@ -48,6 +57,9 @@ impl Throttle {
             };
             let Failure::Failed(error) = &failure else { return Err(failure) };
             let answered = Instant::now();
+            if error.kind() == ErrorKind::RateLimited {
+                self.limited.fetch_add(1, Ordering::Relaxed);
+            }
             let again = match (error.kind(), error.retry_after()) {
                 (ErrorKind::RateLimited, Some(asked)) => {
                     let (_, deadline) = match &turn {
@@ -61,6 +73,7 @@ impl Throttle {
             };
             let Some(again) = again else { return Err(failure) };
             tracing::debug!(kind = error.kind().name(), "a request to Qdrant is repeated");
+            metrics().retry(error);
             sleep_until(again).await;
         }
     }
@@ -68,7 +81,7 @@ impl Throttle {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use super::*;
     use crate::error::Error;

@@ -27,6 +27,11 @@ impl Wire {
         Self { client, throttle: Throttle::default() }
     }
 
+    /// How often the server has asked for less.
+    pub(super) fn limited(&self) -> u64 {
+        self.throttle.limited()
+    }
+
     /// A collection, unless there is none of this name or alias.
     pub(super) async fn collection(&self, name: &str) -> Result<Option<CollectionInfo>> {
         let doing = "describe the collection";

@@ -8,6 +8,7 @@ use super::connections::{Connections, Reply, Request};
 use super::limits::VespaLimits;
 use super::status::Verdict;
 use crate::error::Result;
+use crate::metrics::metrics;
 
 /// How much longer than Vespa itself the connection waits for an answer.
 pub(super) fn wire_timeout(server: Duration) -> Duration {
@@ -65,6 +66,7 @@ impl Calls {
                 }
                 self.limits.delay(failures)
             };
+            metrics().retry(&error);
             tokio::time::sleep(delay).await;
         }
     }

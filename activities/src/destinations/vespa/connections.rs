@@ -4,20 +4,19 @@
 //! Cloud is a balancer that recycles connections; a client is therefore replaced before it is that old, while its
 //! requests go on.
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method};
 
 use super::endpoint::VespaEndpoint;
+use super::gzip::gzip;
 use crate::error::{Error, ErrorKind, Result};
+use crate::trace_context;
 
 /// A connection without requests is closed after this long; Vespa Cloud closes it soon after.
 const IDLE: Duration = Duration::from_secs(25);
@@ -114,7 +113,11 @@ impl Connections {
         let _busy = Busy(&connection.in_flight);
 
         let url = format!("{}{}", self.endpoint.origin(), request.target);
-        let mut builder = self.client(connection).request(request.method.clone(), url).timeout(request.timeout);
+        let mut builder = self
+            .client(connection)
+            .request(request.method.clone(), url)
+            .headers(trace_context::http_headers())
+            .timeout(request.timeout);
         if let Some(body) = &request.body {
             builder = builder.header(CONTENT_TYPE, "application/json; charset=utf-8");
             builder = match compress(body) {
@@ -172,12 +175,7 @@ fn client(endpoint: &VespaEndpoint) -> Result<Client> {
 
 /// The body with gzip, where that is worth it.
 fn compress(body: &Bytes) -> Option<Vec<u8>> {
-    if body.len() <= COMPRESS_ABOVE_BYTES {
-        return None;
-    }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2), Compression::fast());
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok()
+    if body.len() > COMPRESS_ABOVE_BYTES { gzip(body) } else { None }
 }
 
 fn failed(error: reqwest::Error) -> WireError {

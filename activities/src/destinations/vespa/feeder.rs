@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use reqwest::Method;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::calls::{Calls, wire_timeout};
 use super::classify::{self, Envelope, Refusal};
@@ -22,6 +23,7 @@ use super::order::DocumentOrder;
 use super::status::Verdict;
 use super::window::Window;
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::metrics;
 
 /// Writes of one feed that are prepared beyond those that may be in flight: enough that none waits for the next to be
 /// made, and few enough that they are made while others are under way.
@@ -64,6 +66,7 @@ pub(super) struct Counts {
     refused: AtomicU64,
     failed: AtomicU64,
     throttled: AtomicU64,
+    no_space: AtomicU64,
 }
 
 /// The counts at one moment.
@@ -158,6 +161,11 @@ impl Feeder {
         self.counts.read()
     }
 
+    /// Answers so far that asked for less: 429 and 507.
+    pub(super) fn overloads(&self) -> u64 {
+        self.counts.throttled.load(Ordering::Relaxed) + self.counts.no_space.load(Ordering::Relaxed)
+    }
+
     /// How many writes may be in flight now.
     pub(super) fn target(&self) -> usize {
         self.window.target()
@@ -181,7 +189,7 @@ impl Feeder {
             {
                 let (feeder, at) = (Arc::clone(self), outcomes.len());
                 outcomes.push(None);
-                tasks.spawn(async move { (at, feeder.write(&operation).await) });
+                tasks.spawn(async move { (at, feeder.write(&operation).await) }.in_current_span());
             }
             let Some(finished) = tasks.join_next().await else { break };
             let outcome = finished.map_err(|error| {
@@ -241,7 +249,10 @@ impl Feeder {
                     }
                 }
                 Verdict::Throttled => place.throttled(),
-                Verdict::NoSpace if is_put => self.hold.no_space(),
+                Verdict::NoSpace if is_put => {
+                    add(&self.counts.no_space);
+                    self.hold.no_space();
+                }
                 Verdict::NoSpace | Verdict::Uncertain | Verdict::Denied | Verdict::NotTheApi => {}
             }
             drop(place);
@@ -268,6 +279,7 @@ impl Feeder {
                     if failures >= self.calls.limits.attempts || error.kind() == ErrorKind::DestinationDenied {
                         return Err(error);
                     }
+                    metrics().retry(&error);
                     self.calls.limits.delay(failures - 1)
                 }
                 (_, Ok(reply)) => return judge(operation, verdict, &reply),

@@ -111,6 +111,10 @@ impl Destination for Vespa {
         matches!(self.settings.shape, Shape::Platform(..))
     }
 
+    fn overloads(&self) -> u64 {
+        self.client.feeder.overloads()
+    }
+
     fn stored_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         sanitise(text)
     }

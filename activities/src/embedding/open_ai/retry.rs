@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::OpenAiTiming;
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::metrics;
 
 /// Longest wait that is not asked for by the server.
 const MAX_DELAY: Duration = Duration::from_secs(5);
@@ -30,6 +31,7 @@ where
             delay(error.retry_after(), planned, deadline.saturating_duration_since(Instant::now()))
         })
         .notify(|error, delay| {
+            metrics().retry(error);
             tracing::debug!(error.kind = %error.kind(), delay_ms = delay.as_millis(), "embedding request is repeated");
         })
         .await

@@ -13,6 +13,7 @@ use super::settings::OpenAiSettings;
 use crate::embedding::outcome::checked;
 use crate::embedding::{EmbedFailure, EmbedOutcome};
 use crate::error::{Error, ErrorKind, Result};
+use crate::trace_context;
 
 /// Bytes of an answer besides its numbers.
 const ENVELOPE_BYTES: usize = 64 * 1024;
@@ -88,7 +89,14 @@ impl Wire {
     /// Sends one request.
     pub(super) async fn embed(&self, input: &[&str]) -> Result<Answer> {
         let request = Request { model: &self.model, input, encoding_format: "float" };
-        let response = self.client.post(&self.endpoint).json(&request).send().await.map_err(classify::transport)?;
+        let response = self
+            .client
+            .post(&self.endpoint)
+            .headers(trace_context::http_headers())
+            .json(&request)
+            .send()
+            .await
+            .map_err(classify::transport)?;
         if !response.status().is_success() {
             return match classify::status(response.status(), response.headers(), SystemTime::now()) {
                 Failure::Refused(status) => Ok(Answer::Refused(status)),

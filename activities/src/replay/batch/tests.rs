@@ -54,6 +54,8 @@ fn slot(feed: Feed, shelf: &Arc<Shelf>) -> OpenSlot {
         source_short_name: None,
         feed,
         destination: Arc::<Shelf>::clone(shelf),
+        health: Arc::default(),
+        destination_kind: "pgvector",
     }
 }
 

@@ -5,6 +5,7 @@
 //! product speaks adds it to [`Evidence`]; whoever adds a secret adds it to [`Secrets`].
 
 mod evidence;
+mod http;
 mod indiscreet;
 mod known;
 
@@ -45,6 +46,7 @@ async fn no_secret_leaves_the_process() {
     stage.what_destinations_refuse(&mut secrets, &mut evidence).await;
     stage.what_the_platform_refuses(&mut evidence).await;
     stage.what_nobody_can_use(&mut secrets, &mut evidence).await;
+    stage.what_callers_are_told(&mut secrets, &mut evidence).await;
 
     let workflows = evidence.add_workflows(&stage.world).await;
     for worker in workers {

@@ -48,7 +48,8 @@ impl Evidence {
             .collect()
     }
 
-    /// Keeps histories, descriptions and progress of everything that ran on the world's queue. Returns how many there were.
+    /// Keeps histories, descriptions and progress of everything that ran on the world's queue. Returns how many there
+    /// were.
     pub(super) async fn add_workflows(&mut self, world: &World) -> usize {
         let query = format!("TaskQueue = '{}'", world.task_queue);
         let listed: Vec<_> = world.client.list_workflows(query, WorkflowListOptions::default()).collect().await;

@@ -1,7 +1,7 @@
 //! A server that knows nobody and tells everybody: each answer refuses, and repeats the request with all its headers.
 //!
-//! It answers as an HTTP API with JSON, and as gRPC, so it stands for a destination, an embeddings server or a proxy whose
-//! error messages hold what they were sent.
+//! It answers as an HTTP API with JSON, and as gRPC, so it stands for a destination, an embeddings server or a proxy
+//! whose error messages hold what they were sent.
 
 use axum::Router;
 use axum::body::Body;

@@ -71,7 +71,8 @@ impl Secrets {
             for needle in needles.iter().filter(|needle| bytes[at..].starts_with(&needle.text)) {
                 found.entry(needle.secret).or_insert_with(|| {
                     let around = &bytes[at.saturating_sub(200)..(at + 100).min(bytes.len())];
-                    format!("the {} {}: …{}…", self.names[needle.secret], needle.form, String::from_utf8_lossy(around))
+                    let around = String::from_utf8_lossy(around);
+                    format!("the {} {}: …{around}…", self.names[needle.secret], needle.form)
                 });
             }
         }

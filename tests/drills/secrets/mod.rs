@@ -1,20 +1,22 @@
 //! No secret leaves the process.
 //!
-//! A whole run with known secrets, failures included, then a search for each of them, in every form, in everything that others
-//! can read: histories, tables, logs at their loudest, what commands print. Whoever adds a place where the product speaks
-//! adds it to [`Evidence`]; whoever adds a secret adds it to [`Secrets`].
+//! A whole run with known secrets, failures included, then a search for each of them, in every form, in everything that
+//! others can read: histories, tables, logs at their loudest, metrics, events, what the API and commands say. Whoever
+//! adds a place where the product speaks adds it to [`Evidence`]; whoever adds a secret adds it to [`Secrets`].
 
 mod evidence;
+mod http;
 mod indiscreet;
 mod known;
 
 use std::process::Command;
 
+use activities::credentials::CredentialReader;
 use axum::http::StatusCode;
 use harness::platform_api::{Ending, Fault, PlatformServer, PlatformServerOptions};
 use harness::qdrant::{QdrantServer, QdrantServerOptions};
 use harness::vespa::{Security, VespaServer, VespaServerOptions};
-use harness::{EmbeddingsServer, World, WorldOptions, until};
+use harness::{EmbeddingsServer, Receiver, Worker, World, WorldOptions, until, until_some};
 use proto::v1::embedder::Kind;
 use proto::v1::profile::Destination;
 use proto::v1::vespa_layout::Documents;
@@ -45,7 +47,9 @@ async fn no_secret_leaves_the_process() {
     stage.what_destinations_refuse(&mut secrets, &mut evidence).await;
     stage.what_the_platform_refuses(&mut evidence).await;
     stage.what_nobody_can_use(&mut secrets, &mut evidence).await;
+    stage.what_callers_are_told(&mut secrets, &mut evidence).await;
 
+    stage.what_is_counted_and_announced(&workers[1], &mut evidence).await;
     let workflows = evidence.add_workflows(&stage.world).await;
     for worker in workers {
         assert!(worker.stop(), "a worker ends well");
@@ -74,6 +78,9 @@ async fn no_secret_leaves_the_process() {
 struct Stage {
     world: World,
     platform: PlatformServer,
+    receiver: Receiver,
+    receiver_url: String,
+    receiver_secret: String,
     embeddings: EmbeddingsServer,
     qdrant: QdrantServer,
     qdrant_key: String,
@@ -101,9 +108,26 @@ impl Stage {
         let vespa_token = secrets.make("token of Vespa");
         let security = Security::Token(vespa_token.clone());
         let vespa = VespaServer::start(VespaServerOptions { security, ..VespaServerOptions::default() }).await;
+        let receiver_secret = format!("whsec_{}", CredentialReader::generate_key().replace('-', "+").replace('_', "/"));
+        secrets.know("secret of webhooks", receiver_secret.trim_start_matches("whsec_").trim_end_matches('='));
+        let receiver = Receiver::start(&[&receiver_secret]).await;
+        let receiver_url = format!("{}?token={}", receiver.url(), secrets.make_plain("token in the url of webhooks"));
+        receiver.answer_next(&[500, 401]);
         let embeddings_key = secrets.make("key of the embeddings server");
         let embeddings = EmbeddingsServer::start().await;
-        Self { world, platform, embeddings, qdrant, qdrant_key, vespa, vespa_token, embeddings_key }
+        Self {
+            world,
+            platform,
+            receiver,
+            receiver_url,
+            receiver_secret,
+            embeddings,
+            qdrant,
+            qdrant_key,
+            vespa,
+            vespa_token,
+            embeddings_key,
+        }
     }
 
     /// The environment of a worker, and of commands that take the settings of one.
@@ -116,6 +140,9 @@ impl Stage {
             ("QDRANT_API_KEY", self.qdrant_key.clone()),
             ("VESPA_URL", self.vespa.url()),
             ("VESPA_CLI_DATA_PLANE_TOKEN", self.vespa_token.clone()),
+            ("SYNCMUX_WEBHOOK_URL", self.receiver_url.clone()),
+            ("SYNCMUX_WEBHOOK_SECRET", self.receiver_secret.clone()),
+            ("SYNCMUX_METRICS_ADDRESS", "127.0.0.1:0".to_owned()),
             ("SYNCMUX_LOG", LOUD.to_owned()),
             ("SYNCMUX_LOG_FORMAT", log_format.to_owned()),
         ]);
@@ -199,10 +226,12 @@ impl Stage {
         ] {
             cases.push(("vespa", json!({ "url": url, "token": secret(what) })));
         }
+        let (certificate, key) = (pem(&secret("certificate")), pem(&secret("private key")));
+        let certificate = json!({ "url": "https://127.0.0.1:1", "certificate": certificate, "key": key });
         cases.extend([
             ("qdrant", json!({ "url": "http://127.0.0.1:1", "grpc_port": secret("port of Qdrant"), "api_key": "k" })),
             ("qdrant", json!({ "url": { "secret": secret("url that is no text") } })),
-            ("vespa", json!({ "url": "https://127.0.0.1:1", "certificate": pem(&secret("certificate")), "key": pem(&secret("private key")) })),
+            ("vespa", certificate),
             ("pgvector", json!({ "url": [secret("url that is a list")] })),
             ("pgvector", json!(secret("credentials that are no object"))),
         ]);
@@ -292,6 +321,26 @@ impl Stage {
         self.platform.end_next(Ending::Failed(said));
         let output = evidence.add_command(self.command(&["resync", "--sync", &sync]));
         assert!(!output.status.success(), "a resync whose job fails fails");
+    }
+
+    /// What a worker shows to scrapers, and what the receiver of webhooks was sent.
+    async fn what_is_counted_and_announced(&self, worker: &Worker, evidence: &mut Evidence) {
+        let address = until_some("the worker says where its metrics are", PATIENCE, async || {
+            let log = worker.log();
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let mut served = lines.filter(|line| line["message"] == "metrics are served");
+            served.find_map(|line| line["address"].as_str().map(str::to_owned))
+        })
+        .await;
+        for path in ["metrics", "readyz"] {
+            let answer = reqwest::get(format!("http://{address}/{path}")).await.expect("the worker answers");
+            evidence.add("the metrics of a worker", answer.text().await.expect("text"));
+        }
+        let events = self.receiver.received();
+        assert!(events.len() > 20, "{} events", events.len());
+        for event in events {
+            evidence.add("an event", format!("{event:?}"));
+        }
     }
 
     /// Settings that are wrong: a password in a url that does not parse, a key that is none, a store behind a bad door.

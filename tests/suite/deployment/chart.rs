@@ -1,4 +1,4 @@
-//! `deploy/helm/sync-multiplexer`: what Helm makes of it, against the schemas of Kubernetes and against what it promises.
+//! `deploy/helm/sync-multiplexer`: what Helm makes of it, against the schemas of Kubernetes and what it promises.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

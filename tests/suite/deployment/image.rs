@@ -1,7 +1,8 @@
 //! The image: how it is made, and that its program runs with its files alone.
 //!
-//! No daemon builds it here. Its last stage is copies into a base that holds glibc, certificates and a user; so the program
-//! as it is built here, with the libraries that it is linked with and nothing else, shows whether those are enough.
+//! No daemon builds it here. Its last stage is copies into a base that holds glibc, certificates and a user; so the
+//! program as it is built here, with the libraries that it is linked with and nothing else, shows whether those are
+//! enough.
 
 use std::collections::BTreeSet;
 use std::fs;

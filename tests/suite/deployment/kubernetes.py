@@ -1,4 +1,4 @@
-"""Compares Kubernetes objects, a JSON list on standard input, with the schemas in a folder; says what is wrong and exits with 1.
+"""Compares Kubernetes objects, a JSON list on standard input, with the schemas in a folder; exits with 1 if one is wrong.
 
 Kinds that are not Kubernetes' own have no schema there; their names are printed.
 """

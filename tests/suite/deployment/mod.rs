@@ -1,7 +1,7 @@
 //! `deploy/`: what can be run here is run, and what cannot is read by the tools that would run it.
 //!
-//! The image's program runs in a root that holds the image's files and nothing else; the image itself, the compose file and the
-//! chart need a daemon or a cluster, so they are linted, rendered and compared with schemas.
+//! The image's program runs in a root that holds the image's files and nothing else; the image itself, the compose file
+//! and the chart need a daemon or a cluster, so they are linted, rendered and compared with schemas.
 
 mod chart;
 mod compose;

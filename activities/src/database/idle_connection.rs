@@ -6,14 +6,18 @@
 //! to commit. Such a connection is closed instead.
 
 use futures::future::BoxFuture;
-use sqlx::PgConnection;
 use sqlx::pool::PoolConnectionMetadata;
+use sqlx::{PgConnection, Row};
 
 /// For `PoolOptions::before_acquire`; takes the place of the pool's own ping.
 pub(crate) fn is_usable(
     connection: &mut PgConnection,
     _: PoolConnectionMetadata,
 ) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
-    // Outside a transaction a statement begins the one it runs in, at the same instant.
-    Box::pin(sqlx::query_scalar("SELECT transaction_timestamp() = statement_timestamp()").fetch_one(connection))
+    Box::pin(async move {
+        // Outside a transaction a statement begins the one it runs in, at the same instant. Not prepared: then the transaction
+        // begins with the binding and the statement with the execution, which are never the same instant.
+        let row = sqlx::raw_sql("SELECT transaction_timestamp() = statement_timestamp()").fetch_one(connection).await?;
+        row.try_get(0)
+    })
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use secrecy::SecretString;
 use sqlx::Connection;
 
@@ -77,4 +79,16 @@ async fn a_transaction_that_was_given_up_while_it_began_is_nobody_elses() {
     let seen: i64 =
         sqlx::query_scalar("SELECT count(*) FROM public.x").fetch_one(&mut test.connection().await).await.unwrap();
     assert_eq!(seen, 1, "a statement of its own is committed when it is done");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_fine_is_used_again() {
+    let test = TestDatabase::empty().await;
+    let mut sessions = BTreeSet::new();
+    for _ in 0..100 {
+        let session: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(test.database.pool()).await.unwrap();
+        sessions.insert(session);
+    }
+    // A connection goes back some time after it was dropped, so the next user may open another, up to the size of the pool.
+    assert!(sessions.len() <= 8, "{} sessions, of which each costs more than what was done in it", sessions.len());
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::binary_copy::BinaryRows;
 use super::classify::During;
+use super::staged_listing::StagingConnection;
 use super::{Database, staged_listing, sync_lock};
 use crate::error::Result;
 use crate::raw_store::ListedObject;
@@ -46,7 +47,7 @@ pub async fn compare_with_listing(
     listing: BoxStream<'_, Result<ListedObject>>,
     object_key: fn(&str) -> String,
 ) -> Result<StoreComparison> {
-    let mut connection = staged_listing::connection(database).await?;
+    let mut connection = StagingConnection::acquire(database).await?;
     let mut transaction = connection.begin().await.during("comparing the raw store")?;
     sync_lock::require_sync(&mut transaction, organization_id, sync_id).await?;
     stage_known(&mut transaction, organization_id, sync_id, object_key).await?;

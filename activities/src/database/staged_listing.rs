@@ -3,6 +3,8 @@
 //! Memory does not grow with the listing. A listing that fails half-way is that failure, never a short list: the
 //! transaction ends and the temporary table goes with it.
 
+use std::ops::{Deref, DerefMut};
+
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sqlx::pool::PoolConnection;
@@ -20,12 +22,45 @@ const FLUSH_BYTES: usize = 64 * 1024;
 /// Upper bound for a key or a token, in bytes: the longest key an object store allows is 1,024, the longest file name 255.
 const MAX_TEXT_BYTES: usize = 4096;
 
-/// A connection for one staging, closed afterwards: should the caller go away in the middle of a `COPY`, no later user of
-/// the pool finds its remains.
-pub(super) async fn connection(database: &Database) -> Result<PoolConnection<Postgres>> {
-    let mut connection = database.pool().acquire().await.during("connecting to stage a listing")?;
-    connection.close_on_drop();
-    Ok(connection)
+/// A connection to stage on. Should the caller go away in the middle of a `COPY`, it is closed, so that no later user of the
+/// pool finds the remains; [kept](Self::keep) it goes back to the pool, which spares the next staging a new session.
+pub(super) struct StagingConnection {
+    connection: PoolConnection<Postgres>,
+    is_clean: bool,
+}
+
+impl StagingConnection {
+    pub(super) async fn acquire(database: &Database) -> Result<Self> {
+        let connection = database.pool().acquire().await.during("connecting to stage a listing")?;
+        Ok(Self { connection, is_clean: false })
+    }
+
+    /// Gives it back for others to use. The transaction on it has ended.
+    pub(super) fn keep(mut self) {
+        self.is_clean = true;
+    }
+}
+
+impl Deref for StagingConnection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for StagingConnection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for StagingConnection {
+    fn drop(&mut self) {
+        if !self.is_clean {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 /// Fills `pg_temp.listing (object_key, size, token, modified_ms)`, one row per key, for the rest of the transaction.

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::classify::During;
 use super::slots::Role;
+use super::staged_listing::StagingConnection;
 use super::{Database, SlotScope, batch_hold, dead_letters, doubts, fence, retire, staged_listing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::ListedObject;
@@ -129,7 +130,7 @@ pub async fn create(
             format!("a segment holds 1 to {MAX_SEGMENT_ENTITIES} entities"),
         ));
     }
-    let mut connection = staged_listing::connection(database).await?;
+    let mut connection = StagingConnection::acquire(database).await?;
     let mut transaction = connection.begin().await.during(DOING)?;
     scope.require(&mut transaction).await?;
     if let Some(summary) = finished(&mut transaction, scope, plan_id).await? {
@@ -168,6 +169,7 @@ pub async fn create(
     dead_letters::forget_unlisted(&mut transaction, scope).await?;
     let summary = freeze::freeze(&mut transaction, scope, plan_id, difference, options).await?;
     transaction.commit().await.during(DOING)?;
+    connection.keep();
     Ok(summary)
 }
 
@@ -182,7 +184,7 @@ pub async fn measure(
     options: &PlanOptions,
 ) -> Result<Backlog> {
     const DOING: &str = "measuring how far the slot is behind";
-    let mut connection = staged_listing::connection(database).await?;
+    let mut connection = StagingConnection::acquire(database).await?;
     let mut transaction = connection.begin().await.during(DOING)?;
     scope.require(&mut transaction).await?;
     staged_listing::stage(&mut transaction, listing).await?;
@@ -192,6 +194,7 @@ pub async fn measure(
     }
     guard::check(scope, &difference, options)?;
     transaction.rollback().await.during(DOING)?;
+    connection.keep();
     Ok(Backlog {
         entities: difference.pending + difference.deletes(),
         oldest_change: difference.oldest_change_ms.and_then(DateTime::from_timestamp_millis),

@@ -4,19 +4,17 @@
 //! Cloud is a balancer that recycles connections; a client is therefore replaced before it is that old, while its
 //! requests go on.
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method};
 
 use super::endpoint::VespaEndpoint;
+use super::gzip::gzip;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A connection without requests is closed after this long; Vespa Cloud closes it soon after.
@@ -172,12 +170,7 @@ fn client(endpoint: &VespaEndpoint) -> Result<Client> {
 
 /// The body with gzip, where that is worth it.
 fn compress(body: &Bytes) -> Option<Vec<u8>> {
-    if body.len() <= COMPRESS_ABOVE_BYTES {
-        return None;
-    }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2), Compression::fast());
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok()
+    if body.len() > COMPRESS_ABOVE_BYTES { gzip(body) } else { None }
 }
 
 fn failed(error: reqwest::Error) -> WireError {

@@ -2,7 +2,7 @@
 //!
 //! Start at `service.rs`, which is the [`Destination`](super::Destination). What a document looks like: `config` (the
 //! profile's layout), `schema` and `mapping` (which fields), `document`, `fields`, `sanitise`, `document_id`. How writes get
-//! there: `feeder`, over `connections`, with `window` and `throttler` for how many at a time, `order` for one at a time per
+//! there: `feeder`, over `connections` and `gzip`, with `window` and `throttler` for how many at a time, `order` for one at a time per
 //! document, `hold` and `breaker` for a server in trouble, `status` and `classify` for what an answer means. How documents
 //! are found again: `query`, `visit`, `locate`.
 //!
@@ -28,6 +28,7 @@ mod document_id;
 mod endpoint;
 mod feeder;
 mod fields;
+mod gzip;
 mod hold;
 mod limits;
 mod locate;

@@ -5,7 +5,7 @@
 //! | scar | proved further in |
 //! |---|---|
 //! | undo under a cancelled context, ignored pause | `operators`, drills `unwind` |
-//! | position read before the lock, backlog that never drains | `catching_up`, `replay::live_writes` in `activities` |
+//! | position read before the lock, backlog that never drains | `catching_up`, `replay::histories` in `activities` |
 //! | a switch that reads its position too early, or locks once (Vitess #16563, #9481) | `fenced_switch`, `fence` in `activities` |
 //! | a switch that does not wait for what is behind (Vitess #6951), a lease that is not renewed (#16240) | `fenced_switch` |
 //! | workflows that touch each other's rows, double active | `switching`, `database::tests` in `activities` |

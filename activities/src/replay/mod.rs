@@ -7,13 +7,11 @@
 //! there is no other way out.
 
 mod batch;
-#[cfg(test)]
-mod convergence;
 mod donors;
 mod entity_text;
 mod hand;
 #[cfg(test)]
-mod live_writes;
+mod histories;
 mod preparation;
 mod removal;
 #[cfg(test)]

@@ -5,7 +5,7 @@
 SYNCMUX = "$${CARGO_TARGET_DIR:-target}/debug/syncmux"
 OPTIMISED = "$${CARGO_TARGET_DIR:-target}/release/syncmux"
 
-.PHONY: help prepare peers build demo test bench bench-feed lint down clean-dev
+.PHONY: help prepare peers build demo test bench bench-ledger bench-feed lint down clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ bench: prepare ## replay 200,000 small entities (or ENTITIES=n): speed and memor
 	@cargo build --release --workspace --lib --bins
 	@trap '$(OPTIMISED) stack down --test' EXIT; trap 'exit 130' INT TERM; \
 	exports=$$($(OPTIMISED) stack env --test) && eval "$$exports" && cargo bench --workspace --bench replay
+
+bench-ledger: prepare ## fill the ledger of a slot with 10,000,000 entities (or ENTITIES=n) and plan over it: room, time, memory
+	@cargo build --release --workspace --lib --bins
+	@trap '$(OPTIMISED) stack down --test' EXIT; trap 'exit 130' INT TERM; \
+	exports=$$($(OPTIMISED) stack env --test) && eval "$$exports" && cargo bench --workspace --bench ledger
 
 bench-feed: peers ## feed the same documents to Vespa's protocol server with `vespa feed` and with ours, in turns
 	@SYNCMUX_VESPA_CLI=$(CURDIR)/.dev/vespa/vespa cargo bench --workspace --bench feed

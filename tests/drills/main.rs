@@ -13,6 +13,7 @@
 //! | `resync_killed` | a worker is killed while the platform's job runs, or while the platform is being asked for it |
 //! | `continue_as_new` | a fork that is longer than one history |
 //! | `follow_killed` | workers die while they follow and the platform goes on writing: the slot is a clean build |
+//! | `live_writes_killed` | workers die while slots are forked, followed and switched and the platform goes on writing |
 //! | `history_replay` | recorded histories replay; a changed workflow does not |
 //!
 //! `write_log` counts what was written how often, `moments` chooses when to strike, `closed_ledger` stops a replay at its
@@ -25,6 +26,7 @@ mod destination_writer_killed;
 mod fence_holder_killed;
 mod follow_killed;
 mod history_replay;
+mod live_writes_killed;
 mod moments;
 mod postgres_cut;
 mod resync_killed;

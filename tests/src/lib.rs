@@ -11,6 +11,7 @@ mod ending;
 mod fixture;
 mod flipping;
 mod handmade;
+mod live_writer;
 pub mod platform_api;
 mod platform_jobs;
 pub mod qdrant;
@@ -26,6 +27,7 @@ pub use anyone::{AnyWorkflow, Ended, ended, payload, progress, scheduled, signal
 pub use embeddings::EmbeddingsServer;
 pub use fixture::fixture_path;
 pub use handmade::entity;
+pub use live_writer::{LiveWriter, Versions};
 pub use reader::{Answer, Destination, Reader};
 pub use role_watch::RoleWatch;
 pub use wait::{until, until_some};

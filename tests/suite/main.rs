@@ -13,6 +13,7 @@ mod following;
 mod fork_collection;
 mod imperfect_store;
 mod journey;
+mod live_writes;
 mod operators;
 mod places;
 mod platform_api;

@@ -52,15 +52,14 @@ async fn workers_killed_under_live_writes_lose_nothing() {
 
     let forked = world.fork(&world.fork_request(connection)).await.expect("the fork").slot_id;
     // What a dead worker had behind the fence goes on within this.
-    let patient = |slot: &String| SwitchRequest { time_limit_seconds: 300, ..world.switch_request(slot) };
-    world.switch(&patient(&forked)).await.expect("the switch");
-    let back = SwitchRequest { rollback: true, reason: "back".to_owned(), ..patient(&v0) };
-    world.switch(&back).await.expect("the rollback");
+    let patient = |request| SwitchRequest { time_limit_seconds: 300, ..request };
+    world.switch_under_live_writes(&patient(world.switch_request(&forked))).await;
+    world.switch_under_live_writes(&patient(world.request_back_to(&v0))).await;
     over.store(true, Ordering::Relaxed);
     let worker = killing.await.expect("somebody kills to the end");
     writer.stop().await;
 
-    world.switch(&patient(&v1)).await.expect("the last switch");
+    world.switch_under_live_writes(&patient(world.switch_request(&v1))).await;
     world.until_followed(&[&v0, &forked]).await;
     world.assert_are_clean_builds(&[&v0, &v1, &forked]).await;
     watch.saw_one_active_slot_always().await;

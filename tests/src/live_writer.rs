@@ -13,11 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
+use proto::v1::SwitchRequest;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use workflows::domain::ErrorKind;
 use workflows::follow_workflow_id;
 
 use crate::{World, progress, signal, until};
@@ -118,6 +120,29 @@ impl World {
         ([v0, v1], versions)
     }
 
+    /// Switches, again when a job of the platform slipped in while the fence went up and spoilt the verification: then nothing
+    /// was switched.
+    ///
+    /// # Panics
+    ///
+    /// When it fails for another reason, or again and again.
+    pub async fn switch_under_live_writes(&self, request: &SwitchRequest) {
+        for _ in 0..5 {
+            match self.switch(request).await {
+                Ok(_) => return,
+                Err(error) if error.kind() == Some(ErrorKind::VerificationFailed) => eprintln!("{error}"),
+                Err(error) => panic!("the switch to {} fails: {error}", request.target_slot_id),
+            }
+        }
+        panic!("the switch to {} does not come about", request.target_slot_id);
+    }
+
+    /// A request to go back to a slot.
+    #[must_use]
+    pub fn request_back_to(&self, slot: &str) -> SwitchRequest {
+        SwitchRequest { rollback: true, reason: "a test wants back".to_owned(), ..self.switch_request(slot) }
+    }
+
     /// Waits until the follow has made two rounds of these slots: the first may have begun before the last write.
     ///
     /// # Panics
@@ -125,7 +150,7 @@ impl World {
     /// When it does not.
     pub async fn until_followed(&self, slots: &[&String]) {
         let handle = self.any_workflow(&follow_workflow_id(&self.ids.sync_id.to_string()));
-        let rounds = async || -> Vec<i64> {
+        let rounds = async || -> Vec<u64> {
             let followed = progress(&handle).await.unwrap_or_default().followed;
             let of = |slot| followed.iter().find(|it| it.slot_id == slot).map_or(0, |it| it.caught_up_at_ms);
             slots.iter().map(|slot| of(slot.as_str())).collect()

@@ -5,10 +5,9 @@ use proto::v1::{VerifyResult, VerifySlotInput};
 
 use super::phase;
 use crate::context::Context;
-use crate::database::ledger;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
-use crate::replay::{Carrier, OpenSlot};
+use crate::replay::OpenSlot;
 use crate::verification::Comparison;
 
 /// Entities read back when the request says nothing.
@@ -19,15 +18,9 @@ pub(crate) async fn run(context: &Context, input: VerifySlotInput) -> Result<Ver
     let operation_id = ids::operation(input.slot.as_ref())?;
     let plan_id = ids::uuid("plan_id", &input.plan_id)?;
     let slot = OpenSlot::open(context, input.slot.as_ref()).await?;
-
-    let mut comparison = Comparison::default();
-    comparison.compare_counts(&context.database, &slot).await?;
+    let store = context.store.sync(slot.scope.sync_id);
     let sample = if input.sample == 0 { DEFAULT_SAMPLE } else { input.sample };
-    // The slot's id as a seed: repeating a verification compares the same entities.
-    let seed = slot.scope.slot_id.as_u64_pair().0;
-    let sample = ledger::sample(&context.database, &slot.scope, sample, seed).await?;
-    let carrier = Carrier::new(&slot, context.store.sync(slot.scope.sync_id)).await?;
-    comparison.compare_entities(&slot, &carrier, &sample).await?;
+    let comparison = Comparison::of_slot(&context.database, store, &slot, sample).await?;
 
     // One verification per plan: an attempt that is repeated records the same one.
     if comparison.record(context, &slot.scope, plan_id, operation_id).await? {

@@ -23,29 +23,32 @@ pub(super) enum Verdict {
 }
 
 impl Comparison {
-    /// Reads entities back and compares hash and texts with what the raw store gives now. Answers those that differ.
-    pub(crate) async fn compare_entities(
+    /// Reads entities back and compares hash and texts with what the raw store gives now. Answers those that differ, with the
+    /// reason; whoever asked decides whether that counts.
+    pub(super) async fn read_back(
         &mut self,
         slot: &OpenSlot,
         carrier: &Carrier<'_>,
         entries: &[LedgerEntry],
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<(String, String)>> {
         let mut differing = Vec::new();
         for entries in entries.chunks(BATCH) {
             for (entry, verdict) in entries.iter().zip(judge(slot, carrier, entries).await?) {
                 match verdict {
                     Verdict::Changed => continue,
                     Verdict::Same => {}
-                    Verdict::Differs(words) => {
-                        self.result.sample_differences += 1;
-                        self.example(format!("entity {:?} {words}", entry.entity_id));
-                        differing.push(entry.entity_id.clone());
-                    }
+                    Verdict::Differs(words) => differing.push((entry.entity_id.clone(), words)),
                 }
                 self.result.sampled += 1;
             }
         }
         Ok(differing)
+    }
+
+    /// Counts an entity that differs.
+    pub(super) fn content_differs(&mut self, entity_id: &str, words: &str) {
+        self.result.sample_differences += 1;
+        self.example(format!("entity {entity_id:?} {words}"));
     }
 }
 

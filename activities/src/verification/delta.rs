@@ -12,16 +12,13 @@ use uuid::Uuid;
 
 use super::content::{Verdict, judge};
 use super::counts::{Miscount, miscounts};
-use super::{BATCH, Comparison};
+use super::{BATCH, Comparison, MOST_IN_DOUBT};
 use crate::database::ledger::{self, LedgerEntry};
 use crate::database::{Database, PlannedChange, doubts, segments};
 use crate::destinations::EntityRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw_store::{SyncStore, entity_file_name};
 use crate::replay::{Carrier, OpenSlot};
-
-/// Entities that are mended at most. More of them say that it is not single entities that are wrong.
-const MOST_IN_DOUBT: usize = 10_000;
 
 impl Comparison {
     /// Compares what a plan of the slot changed, and puts in doubt what differs.
@@ -115,8 +112,10 @@ impl Delta<'_> {
             }
         }
         // A second look: the platform writes to the slot before it writes to the raw store, or after.
-        let differing = self.comparison.compare_entities(self.slot, &self.carrier, &doubted).await?;
-        self.differing.extend(differing);
+        for (entity_id, words) in self.comparison.read_back(self.slot, &self.carrier, &doubted).await? {
+            self.comparison.content_differs(&entity_id, &words);
+            self.differing.push(entity_id);
+        }
         Ok(())
     }
 

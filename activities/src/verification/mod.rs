@@ -1,14 +1,17 @@
 //! Comparing what a destination holds with what was recorded, and what the raw store gives.
 //!
 //! `counts` compares the points of every entity with the ledger; `content` compares entities with what they should have
-//! become; `delta` does that for what one plan changed. What differs is counted and named in a [`Comparison`], and recorded
-//! once per plan.
+//! become. `whole` does both for a slot, the second for a sample; `delta` does them for what one plan changed. What differs is
+//! counted and named in a [`Comparison`], and recorded once per plan.
 //!
-//! An object that changed since it was written is a live write, which the next plan carries over: no difference.
+//! An object that changed since it was written is a live write, which the next plan carries over: no difference. `suspects`
+//! are looked at more than once for that.
 
 mod content;
 mod counts;
 mod delta;
+mod suspects;
+mod whole;
 
 use proto::v1::VerifyResult;
 use uuid::Uuid;
@@ -19,6 +22,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Entities read back at a time.
 const BATCH: usize = 64;
+
+/// Entities that are mended at most. More of them say that it is not single entities that are wrong.
+const MOST_IN_DOUBT: usize = 10_000;
 
 /// Differences that are named; all are counted.
 const EXAMPLES: usize = 10;

@@ -32,6 +32,7 @@ pub(super) struct Working<'s> {
     in_hand: Vec<String>,
     from_index: u32,
     next_index: u32,
+    is_announced: bool,
 }
 
 /// Does `work`, or drops it where it is after it was looked at so often.
@@ -154,21 +155,32 @@ impl<'s> Scene<'s> {
         let hand = Hand { database: self.database.clone(), attempt };
         let (from_index, in_hand) = (segment.next_index, segment.in_hand);
         let next_index = from_index + u32::try_from(batch.len()).unwrap();
-        Ok(Some(Working { slot, carrier, hand, ready, in_hand, from_index, next_index }))
+        Ok(Some(Working { slot, carrier, hand, ready, in_hand, from_index, next_index, is_announced: false }))
     }
 
-    /// Writes a batch, or dies, or loses its claim, or meets a destination that breaks off.
+    /// Writes a batch, or stops before the destination is touched and is taken for dead, or dies, or loses its claim, or meets
+    /// a destination that breaks off.
     ///
     /// # Errors
     /// When the plan is not the slot's any more.
-    async fn write(&mut self, it: Working<'s>) -> Result<()> {
+    async fn write(&mut self, mut it: Working<'s>) -> Result<()> {
+        if !it.is_announced {
+            match it.hand.announce(&it.ready.entities()).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Ok(()),
+                announced => announced?,
+            }
+            it.is_announced = true;
+            if self.random.u8(0..4) == 0 {
+                self.working.push(it);
+                return Ok(());
+            }
+        }
         let shelf = &self.slots[it.slot].shelf;
         if self.random.u8(0..8) == 0 {
             *shelf.breaks_after.lock().unwrap() = Some(self.random.usize(0..4));
         }
         let death = self.death(4, 60);
         let written = until_death(death, async {
-            it.hand.announce(&it.ready.entities()).await?;
             let mut hold = it.hand.hold().await?;
             let record = hold.keep(it.carrier.land(self.database, it.ready, it.next_index, &it.in_hand)).await?;
             hold.record(it.from_index, &record).await

@@ -77,10 +77,15 @@ impl<'s> Platform<'s> {
         if self.job.is_none() {
             if !self.sees_none {
                 self.sees_none = !self.sees_a_job().await;
-                return;
+            } else {
+                // It starts a job some time later, or none after all.
+                match random.u8(0..4) {
+                    0 => self.job = Some(self.start(random).await),
+                    1 => {}
+                    _ => return,
+                }
+                self.sees_none = false;
             }
-            self.sees_none = false;
-            self.job = Some(self.start(random).await);
         } else if random.u8(0..12) == 0 {
             self.end_job().await;
         } else {

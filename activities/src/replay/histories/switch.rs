@@ -21,7 +21,7 @@ use crate::verification::Comparison;
 const LASTS: Duration = Duration::from_secs(600);
 
 /// After so many attempts something is in the way for good.
-const PATIENCE: u32 = 60;
+const PATIENCE: u32 = 200;
 
 /// How going behind the fence ended.
 #[derive(Debug, PartialEq)]
@@ -52,8 +52,9 @@ impl Scene<'_> {
     /// Makes another slot the active one, whatever gets in the way.
     pub(super) async fn switch(&mut self, target: usize, rollback: bool) {
         let mut command = self.command(target, rollback);
+        self.others_act(8).await;
         for _ in 0..PATIENCE {
-            self.others_act(8).await;
+            self.others_act(3).await;
             if self.random.u8(0..4) == 0 {
                 // Before the fence, which proves nothing. It may lose the plan to somebody else.
                 let _ = self.round(target, Uuid::now_v7()).await;
@@ -61,7 +62,7 @@ impl Scene<'_> {
             match self.pass(&command).await {
                 Passage::Switched => return,
                 Passage::InTheWay => {
-                    if self.random.u8(0..3) == 0 {
+                    if self.random.u8(0..3) > 0 {
                         self.platform.end_job().await;
                     }
                 }

@@ -39,8 +39,8 @@ use workflows::{
 
 use crate::config::TemporalArgs;
 use crate::output::Failure;
-use crate::telemetry::propagation::TraceStarts;
 use crate::payloads;
+use crate::telemetry::propagation::TraceStarts;
 
 /// How often in a row Temporal may refuse at once to say how a workflow ended.
 const UNANSWERED: u32 = 30;

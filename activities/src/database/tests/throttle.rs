@@ -69,16 +69,16 @@ async fn a_rate_holds_over_two_takers_at_once() {
     throttle::limit_all(world.database(), change, &author("backup")).await.unwrap();
     let (one, other, start) = (taker(&world), taker(&world), later());
     let (mut carried, mut embedded) = (0, 0);
-    for step in 0..160 {
-        let at = start + TimeDelta::milliseconds(250 * step);
+    for step in 0..80 {
+        let at = start + TimeDelta::milliseconds(500 * step);
         let (a, b) =
             tokio::join!(take(&world, &one, Needs::Entities(5), at), take(&world, &other, Needs::Entities(5), at));
         carried += 5 * (u32::from(is_go(&a)) + u32::from(is_go(&b)));
-        embedded += 15 * u32::from(is_go(&take(&world, &one, Needs::Embeds(15), at).await));
+        embedded += 30 * u32::from(is_go(&take(&world, &one, Needs::Embeds(30), at).await));
     }
     // Forty seconds, one second of credit, and one batch that is not paid for yet.
     assert!((395..=415).contains(&carried), "{carried} entities in 40 s at 10/s");
-    assert!((1_585..=1_655).contains(&embedded), "{embedded} chunks in 40 s at 40/s");
+    assert!((1_580..=1_660).contains(&embedded), "{embedded} chunks in 40 s at 40/s");
 }
 
 #[tokio::test]

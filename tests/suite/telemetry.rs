@@ -92,6 +92,62 @@ fn assert_as_defined(samples: &Samples, world: &World) {
     }
 }
 
+/// Fails unless the fork by the command is one trace from there down to the destination, and the other is one of its own.
+/// Answers both.
+fn assert_two_traces(spans: &[SpanRecord]) -> [String; 2] {
+    let command = named(spans, "syncmux")[0];
+    let trace = command.trace_id.as_str();
+    let start = one(spans, "start ForkWorkflow", trace);
+    let workflow = one(spans, "workflow ForkWorkflow", trace);
+    assert_eq!((command.parent_id.as_str(), &start.parent_id), ("", &command.span_id));
+    assert_eq!(workflow.parent_id, start.span_id);
+    let own = named(spans, "workflow ForkWorkflow").into_iter().find(|span| span.trace_id != trace);
+    let own = own.expect("the fork without a trace has one of its own");
+    assert_eq!(own.parent_id, "");
+    for run in [workflow, own] {
+        let of_run = |name: &str| one(spans, name, &run.trace_id);
+        for name in ["activity begin_fork", "activity create_shadow", "activity mark_ready", "activity end_operation"] {
+            assert_eq!(of_run(name).parent_id, run.span_id, "{name}");
+        }
+        let operation = &of_run("activity end_operation").attributes["operation_id"];
+        assert_eq!(&of_run("activity mark_ready").attributes["operation_id"], operation);
+    }
+    let segments = named(spans, "activity replay_segment");
+    for upsert in spans.iter().filter(|span| ["qdrant upsert", "vespa upsert"].contains(&span.name.as_str())) {
+        let above = segments.iter().find(|segment| segment.span_id == upsert.parent_id);
+        assert_eq!(above.map(|segment| &segment.trace_id), Some(&upsert.trace_id), "{upsert:?}");
+    }
+    [trace.to_owned(), own.trace_id.clone()]
+}
+
+/// Fails unless the numbers are those of the two forks and one switch.
+fn assert_counted(samples: &Samples, first: &ForkResult, second: &ForkResult) {
+    let entities = |kind: &str, outcome: &str| {
+        samples.sum("syncmux_entities_total", &[("destination_kind", kind), ("outcome", outcome)])
+    };
+    for (kind, result) in [("qdrant", first), ("vespa", second)] {
+        let (carried, textless) = (result.entities as f64, result.textless as f64);
+        assert_eq!((entities(kind, "written"), entities(kind, "textless")), (carried - textless, textless), "{kind}");
+        assert_eq!((entities(kind, "dead_letter"), entities(kind, "deleted")), (1.0, 0.0), "{kind}");
+        let requests = [("destination_kind", kind), ("outcome", "ok")];
+        assert!(samples.sum("syncmux_destination_requests_total", &requests) > 0.0);
+        assert!(samples.sum("syncmux_destination_bytes_total", &[("destination_kind", kind)]) > 0.0);
+        assert!(samples.sum("syncmux_batch_duration_seconds_count", &[("destination_kind", kind)]) >= 4.0);
+    }
+    let stored = first.listed as f64;
+    assert_eq!(entities("pgvector", "written"), 0.0);
+    assert_eq!(stored, entities("qdrant", "written") + entities("qdrant", "textless") + 1.0);
+    let chunks = |vectors: &str| samples.sum("syncmux_chunks_total", &[("vectors", vectors)]);
+    assert_eq!((chunks("new"), chunks("reused")), (first.chunks_embedded as f64, second.chunks_reused as f64));
+    let dead = samples.sum("syncmux_dead_letters_total", &[("kind", "RawStoreInvalid")]);
+    assert_eq!((dead, samples.sum("syncmux_dead_letters_total", &[])), (2.0, 2.0));
+    let ended = |operation: &str| {
+        let labels = [("operation", operation), ("outcome", "completed")];
+        samples.sum("syncmux_operations_ended_total", &labels)
+    };
+    assert_eq!((ended("fork"), ended("switch"), samples.sum("syncmux_operations_ended_total", &[])), (2.0, 1.0, 3.0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_runs_from_the_command_to_the_servers_and_what_was_done_is_counted_exactly() {
     let world = World::with(WorldOptions { entities: 30, ..WorldOptions::default() }).await;
@@ -136,61 +192,19 @@ async fn one_trace_runs_from_the_command_to_the_servers_and_what_was_done_is_cou
         (ended == 3 && named(&spans, "syncmux").len() == 1).then_some(spans)
     })
     .await;
-    let command = named(&spans, "syncmux")[0];
-    let trace = command.trace_id.as_str();
-    let start = one(&spans, "start ForkWorkflow", trace);
-    let workflow = one(&spans, "workflow ForkWorkflow", trace);
-    assert_eq!((command.parent_id.as_str(), &start.parent_id), ("", &command.span_id));
-    assert_eq!(workflow.parent_id, start.span_id);
-    let own = named(&spans, "workflow ForkWorkflow").into_iter().find(|span| span.trace_id != trace);
-    let own = own.expect("the fork without a trace has one of its own");
-    assert_eq!(own.parent_id, "");
-    for run in [workflow, own] {
-        let of_run = |name: &str| one(&spans, name, &run.trace_id);
-        for name in ["activity begin_fork", "activity create_shadow", "activity mark_ready", "activity end_operation"] {
-            assert_eq!(of_run(name).parent_id, run.span_id, "{name}");
-        }
-        let operation = &of_run("activity end_operation").attributes["operation_id"];
-        assert_eq!(&of_run("activity mark_ready").attributes["operation_id"], operation);
-    }
-    let segments = named(&spans, "activity replay_segment");
-    for upsert in spans.iter().filter(|span| ["qdrant upsert", "vespa upsert"].contains(&span.name.as_str())) {
-        let above = segments.iter().find(|segment| segment.span_id == upsert.parent_id);
-        assert_eq!(above.map(|segment| &segment.trace_id), Some(&upsert.trace_id), "{upsert:?}");
-    }
-    assert_told(&embedded_by, trace, &spans, "activity replay_segment");
+    let [trace, own] = assert_two_traces(&spans);
+    assert_told(&embedded_by, &trace, &spans, "activity replay_segment");
     let told = qdrant.journal().traceparents();
-    assert!(told.iter().any(|it| it.contains(trace)) && told.iter().all(|it| it.len() == 55), "{told:?}");
+    assert!(told.iter().any(|it| it.contains(&trace)) && told.iter().all(|it| it.len() == 55), "{told:?}");
     let puts = vespa.journal().requests().into_iter().filter(|request| request.method == "POST");
     let puts = puts.map(|request| request.traceparent.expect("a write names its trace")).collect();
-    assert_told(&puts, &own.trace_id, &spans, "vespa ");
+    assert_told(&puts, &own, &spans, "vespa ");
 
     let samples = Samples::scrape(&address).await;
     assert_as_defined(&samples, &world);
-    let entities = |kind: &str, outcome: &str| {
-        samples.sum("syncmux_entities_total", &[("destination_kind", kind), ("outcome", outcome)])
-    };
-    for (kind, result) in [("qdrant", &first), ("vespa", &second)] {
-        let (carried, textless) = (result.entities as f64, result.textless as f64);
-        assert_eq!((entities(kind, "written"), entities(kind, "textless")), (carried - textless, textless), "{kind}");
-        assert_eq!((entities(kind, "dead_letter"), entities(kind, "deleted")), (1.0, 0.0), "{kind}");
-        let requests = [("destination_kind", kind), ("outcome", "ok")];
-        assert!(samples.sum("syncmux_destination_requests_total", &requests) > 0.0);
-        assert!(samples.sum("syncmux_destination_bytes_total", &[("destination_kind", kind)]) > 0.0);
-        assert!(samples.sum("syncmux_batch_duration_seconds_count", &[("destination_kind", kind)]) >= 4.0);
-    }
-    assert_eq!(entities("pgvector", "written"), 0.0);
-    assert_eq!(world.entity_files().len() as f64, entities("qdrant", "written") + entities("qdrant", "textless") + 1.0);
+    assert_counted(&samples, &first, &second);
+    assert_eq!(world.entity_files().len() as u64, first.listed);
     assert_eq!(vespa.ids().len() as u64, second.points);
-    let chunks = |vectors: &str| samples.sum("syncmux_chunks_total", &[("vectors", vectors)]);
-    assert_eq!((chunks("new"), chunks("reused")), (first.chunks_embedded as f64, second.chunks_reused as f64));
-    let dead = samples.sum("syncmux_dead_letters_total", &[("kind", "RawStoreInvalid")]);
-    assert_eq!((dead, samples.sum("syncmux_dead_letters_total", &[])), (2.0, 2.0));
-    let ended = |operation: &str| {
-        let labels = [("operation", operation), ("outcome", "completed")];
-        samples.sum("syncmux_operations_ended_total", &labels)
-    };
-    assert_eq!((ended("fork"), ended("switch"), samples.sum("syncmux_operations_ended_total", &[])), (2.0, 1.0, 3.0));
     until("metrics arrive at the collector", SOON, async || {
         collector.metrics().iter().any(|name| name == "syncmux.entities")
     })

@@ -48,13 +48,16 @@ def main():
         sys.exit(__doc__)
     workflow, workflow_id, request = sys.argv[1:]
     try:
-        result = asyncio.run(run(workflow, workflow_id, json.loads(request)))
+        print(json.dumps(asyncio.run(run(workflow, workflow_id, json.loads(request)))), flush=True)
+        status = 0
     except WorkflowFailureError as failure:
         # The type is an error kind: `syncmux explain KIND`.
         cause = failure.cause
         kind = cause.type if isinstance(cause, ApplicationError) else type(cause).__name__
-        sys.exit(f"{kind}: {cause}")
-    print(json.dumps(result))
+        print(f"{kind}: {cause}", file=sys.stderr, flush=True)
+        status = 1
+    # At once: the SDK's threads may still be at work, and an interpreter taken down around them was seen to hang or crash.
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ struct Finding {
 
 impl Doctor {
     pub(super) async fn run(self) -> Result<(), Failure> {
+        const NATIVE: &str = "mend the address or the credentials in the worker's environment, or start that server";
         let mut findings = self.database().await;
         findings.push(finding(
             "raw store",
@@ -86,7 +87,6 @@ impl Doctor {
             self.model(),
             "set SYNCMUX_MODEL_DIR to the folder of the embedding table, such as .dev/model after `make prepare`",
         ));
-        const NATIVE: &str = "mend the address or the credentials in the worker's environment, or start that server";
         findings.push(finding("qdrant", self.native("qdrant").await, NATIVE));
         findings.push(finding("vespa", self.native("vespa").await, NATIVE));
         findings.push(finding(
@@ -156,7 +156,7 @@ impl Doctor {
         places.extend(Some(PathBuf::from(local)).filter(|path| path.is_dir()));
         let mut told = Vec::new();
         for place in places {
-            let at = statvfs(&place).map_err(|error| std::io::Error::from_raw_os_error(error as i32))?;
+            let at = statvfs(&place).map_err(std::io::Error::from)?;
             let (free, all) = (at.blocks_available() * at.fragment_size(), at.blocks() * at.fragment_size());
             let words = format!("{} of {} MiB free at {}", free >> 20, all >> 20, place.display());
             if free < LEAST_FREE {

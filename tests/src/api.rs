@@ -130,7 +130,8 @@ impl Api {
     ///
     /// When it does not end in time.
     pub async fn end(&self, operation: &str) -> Value {
-        for _ in 0..4 {
+        // A busy machine is no failure.
+        for _ in 0..12 {
             let view = self.get(&format!("/operations/{operation}?wait=15")).await.expect(200);
             if view["state"] != "running" {
                 return view;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use harness::{Api, World};
+use harness::{Api, World, until_some};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,6 +21,16 @@ async fn api(world: &World, answer_wait: &str) -> Api {
 fn id(value: &Value, field: &str) -> String {
     let text = value[field].as_str().unwrap_or_else(|| panic!("{field} of {value}"));
     Uuid::try_parse(text).expect("an id").to_string()
+}
+
+/// Begins a change of roles. The one before is recorded as done a moment before its workflow ends.
+async fn begin(api: &Api, path: &str, body: &Value) -> Value {
+    until_some("the workflow before to end", Duration::from_secs(60), || async {
+        let reply = api.post(path, body).await;
+        (reply.status != 409 || !reply.text.contains("is running")).then_some(reply)
+    })
+    .await
+    .expect(202)
 }
 
 /// The events of a stream, as name and data, until it ends.
@@ -46,7 +56,6 @@ async fn events(api: &Api, key: &str, operation: &str) -> Vec<(String, Value)> {
 async fn a_migration_over_http() {
     let world = World::new().await;
     let api = api(&world, "1").await;
-    let key = world.api_key(world.ids.organization_id, "1 hour").await;
     let sync = format!("/sync-multiplex/{}", world.ids.sync_id);
     let (v0, v1) = (world.ids.connection_v0.to_string(), world.ids.connection_v1.to_string());
 
@@ -96,31 +105,20 @@ async fn a_migration_over_http() {
     let switch = |slot: &str| format!("{sync}/destinations/{slot}/switch");
     let checked = api.post(&switch(&slot_v0), &json!({ "dry_run": true })).await.expect(200);
     assert_eq!(checked["blockers"], json!([]));
-    let switched = api.post(&switch(&slot_v0), &json!({})).await.expect(202);
+    let switched = begin(&api, &switch(&slot_v0), &json!({})).await;
     let operation = id(&switched, "operation_id");
     assert_eq!(api.end(&operation).await["state"], "completed");
     let active = api.get(&format!("{sync}/destinations/active")).await.expect(200);
     assert_eq!((id(&active, "slot_id"), &active["generation"]), (slot_v0.clone(), &json!(1)));
     assert!(api.post(&route, &fork).await.refusal(409, "Conflict").contains("it is the active one"));
 
-    // The second, with a profile of its own, is watched as a stream of events.
-    let profile = json!({ "name": "v1", "chunker": { "max_tokens": 64 }, "pgvector": {} });
-    let fork = json!({ "destination_connection_id": v1, "replay_from_arf": true, "profile": profile });
-    let accepted = api.post(&format!("/sync/{}/destinations/fork/", world.ids.sync_id), &fork).await.expect(202);
-    let watched = events(&api, &key, &id(&accepted, "operation_id")).await;
-    let (name, ended) = watched.last().expect("there are events");
-    assert_eq!((name.as_str(), ended["state"].as_str()), ("ended", Some("completed")), "{ended}");
-    assert!(watched.iter().rev().skip(1).all(|(name, _)| name == "progress"), "{watched:?}");
-    let slots = api.get(&format!("{sync}/destinations")).await.expect(200);
-    assert_eq!((slots[1]["profile_name"].as_str(), slots[1]["state"].as_str()), (Some("v1"), Some("ready")));
-    let slot_v1 = id(&slots[1], "slot_id");
-
+    let slot_v1 = watched_fork(&world, &api, &sync).await;
     let stale = api.post(&switch(&slot_v1), &json!({ "expected_generation": 7 })).await;
     assert!(stale.refusal(409, "Conflict").contains("generation"));
     let why = json!({ "reason": "smaller chunks", "expected_active_slot_id": slot_v0 });
-    let operation = id(&api.post(&switch(&slot_v1), &why).await.expect(202), "operation_id");
+    let operation = id(&begin(&api, &switch(&slot_v1), &why).await, "operation_id");
     assert_eq!(api.end(&operation).await["state"], "completed");
-    let back = api.post(&format!("{sync}/rollback"), &json!({ "reason": "worse answers" })).await.expect(202);
+    let back = begin(&api, &format!("{sync}/rollback"), &json!({ "reason": "worse answers" })).await;
     assert_eq!((id(&back, "new_active_slot_id"), id(&back, "previous_active_slot_id")), (slot_v0.clone(), slot_v1));
     assert_eq!(api.end(&id(&back, "operation_id")).await["kind"], "rollback");
     let active = api.get(&format!("{sync}/destinations/active")).await.expect(200);
@@ -131,6 +129,22 @@ async fn a_migration_over_http() {
     drop(worker);
     assert!(api.stop(), "SIGTERM is a good end");
     world.done().await;
+}
+
+/// The second fork, with a profile of its own and over the compatible route, is watched as a stream of events. Returns the slot.
+async fn watched_fork(world: &World, api: &Api, sync: &str) -> String {
+    let key = world.api_key(world.ids.organization_id, "1 hour").await;
+    let profile = json!({ "name": "v1", "chunker": { "max_tokens": 64 }, "pgvector": {} });
+    let fork =
+        json!({ "destination_connection_id": world.ids.connection_v1, "replay_from_arf": true, "profile": profile });
+    let accepted = api.post(&format!("/sync/{}/destinations/fork/", world.ids.sync_id), &fork).await.expect(202);
+    let watched = events(api, &key, &id(&accepted, "operation_id")).await;
+    let (name, ended) = watched.last().expect("there are events");
+    assert_eq!((name.as_str(), ended["state"].as_str()), ("ended", Some("completed")), "{ended}");
+    assert!(watched.iter().rev().skip(1).all(|(name, _)| name == "progress"), "{watched:?}");
+    let slots = api.get(&format!("{sync}/destinations")).await.expect(200);
+    assert_eq!((slots[1]["profile_name"].as_str(), slots[1]["state"].as_str()), (Some("v1"), Some("ready")));
+    id(&slots[1], "slot_id")
 }
 
 /// Lists come in pages that leave nothing out.

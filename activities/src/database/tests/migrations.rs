@@ -115,10 +115,12 @@ async fn an_empty_database_gets_the_platforms_tables_and_ours() {
     assert_eq!(
         tables_in(test.database.pool(), "public").await,
         [
+            "api_key",
             "collection",
             "connection",
             "entity",
             "entity_definition",
+            "feature_flag",
             "integration_credential",
             "organization",
             "source_connection",
@@ -149,9 +151,9 @@ async fn the_tables_made_for_an_empty_database_are_the_platforms_own() {
                                  || coalesce('(' || character_maximum_length || ')', ''), is_nullable, column_default)
                    FROM information_schema.columns
                    WHERE table_schema = 'public'
-                     AND table_name IN ('collection', 'connection', 'entity', 'entity_definition',
-                                        'integration_credential', 'organization', 'source_connection', 'sync',
-                                        'sync_connection', 'sync_job')
+                     AND table_name IN ('api_key', 'collection', 'connection', 'entity', 'entity_definition',
+                                        'feature_flag', 'integration_credential', 'organization',
+                                        'source_connection', 'sync', 'sync_connection', 'sync_job')
                      -- Refers to a table that is of no use here.
                      AND column_name <> 'connection_init_session_id'
                    ORDER BY 1";

@@ -23,19 +23,21 @@ pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 pub(super) struct Problem {
     /// Names the kind of problem.
     #[serde(rename = "type")]
-    #[schema(example = "urn:sync-multiplexer:problem:Conflict")]
-    problem_type: String,
+    #[schema(value_type = String, example = "urn:sync-multiplexer:problem:Conflict")]
+    problem_type: Box<str>,
     /// What kind of problem it is, in words; the same for all of a kind.
     title: &'static str,
     /// The HTTP status.
     status: u16,
     /// What happened, and what to do.
-    detail: String,
+    #[schema(value_type = String)]
+    detail: Box<str>,
     /// Name of the error kind, as everywhere in this product.
     kind: &'static str,
     /// The fields of the request that are wrong.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<FieldError>)]
+    errors: Box<[FieldError]>,
     /// The operation that failed, when one had begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     operation_id: Option<Uuid>,
@@ -65,12 +67,12 @@ impl Problem {
 
     fn with_status(kind: ErrorKind, status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
-            problem_type: format!("urn:sync-multiplexer:problem:{kind}"),
+            problem_type: format!("urn:sync-multiplexer:problem:{kind}").into(),
             title: title(kind),
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: detail.into().into_boxed_str(),
             kind: kind.name(),
-            errors: Vec::new(),
+            errors: Box::default(),
             operation_id: None,
             retry_after: None,
         }
@@ -86,7 +88,7 @@ impl Problem {
         let error = FieldError { field: field.into(), detail: detail.into() };
         let said =
             if error.field.is_empty() { error.detail.clone() } else { format!("{}: {}", error.field, error.detail) };
-        Self { errors: vec![error], ..Self::unprocessable(said) }
+        Self { errors: Box::new([error]), ..Self::unprocessable(said) }
     }
 
     /// A body of another media type than JSON: 415.

@@ -87,7 +87,6 @@ impl Reply {
 
 impl Api {
     /// The same API, called with other headers and no others.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let mut request = self.client.request(method, format!("{}{path}", self.url));
         for (name, value) in headers {

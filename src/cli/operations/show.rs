@@ -72,8 +72,7 @@ pub(in crate::cli) fn line(progress: &Progress) -> String {
     if progress.paused {
         words.push("paused".to_owned());
     }
-    if progress.entities_total > 0 {
-        let percent = progress.entities_done.saturating_mul(100) / progress.entities_total;
+    if let Some(percent) = progress.entities_done.saturating_mul(100).checked_div(progress.entities_total) {
         words.push(format!("{} of {} entities, {percent} %", progress.entities_done, progress.entities_total));
     }
     if progress.entities_per_second > 0.0 && progress.entities_done < progress.entities_total {

@@ -173,9 +173,10 @@ impl Activities {
         ctx: ActivityContext,
         input: ReplaySegmentInput,
     ) -> Result<ReplaySegmentOutput, ActivityError> {
+        let span = activity_span::of(&ctx, &input);
         let workflow_id = ctx.info().workflow_id.clone().unwrap_or_default();
         let work = Box::pin(steps::replay_segment::run(&self.context, &workflow_id, input));
-        match with_heartbeat(&ctx, work).await? {
+        match within(span, with_heartbeat(&ctx, work)).await? {
             Attempt::Ended(output) => Ok(output),
             Attempt::GivesWay(why) => Err(gives_way(&why)),
         }
@@ -286,9 +287,10 @@ impl Activities {
         ctx: ActivityContext,
         input: RemovePointsInput,
     ) -> Result<RemovePointsOutput, ActivityError> {
+        let span = activity_span::of(&ctx, &input);
         let workflow_id = ctx.info().workflow_id.clone().unwrap_or_default();
         let work = Box::pin(steps::remove_points::run(&self.context, &workflow_id, input));
-        with_heartbeat(&ctx, work).await
+        within(span, with_heartbeat(&ctx, work)).await
     }
 
     #[activity(definition = markers::RemoveSlot)]

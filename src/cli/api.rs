@@ -12,6 +12,10 @@ use crate::worker;
 /// the internal token, and their organisation needs the feature `sync_multiplexer`. The page at / shows every route;
 /// /openapi.json describes them, /livez and /readyz are for probes.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux api
+  syncmux api --address 127.0.0.1:8086 --default-profile v1.toml")]
 pub(super) struct Api {
     #[command(flatten)]
     settings: ApiSettings,

@@ -15,6 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// For the health checks of containers, whose images have no other program. Exits with 10 when it is not ready or does
 /// not answer.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+
+  syncmux probe
+  syncmux probe --address 127.0.0.1:8086 --live")]
 pub(super) struct Probe {
     /// Where it serves its probes: the worker's metrics address or the API's address
     #[arg(long, env = "SYNCMUX_PROBE_ADDRESS", default_value = "127.0.0.1:9464", value_name = "HOST:PORT")]

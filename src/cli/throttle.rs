@@ -24,16 +24,15 @@ use crate::temporal;
 /// Limits hold at once, over all workers, also for segments that run already, and until they are
 /// lifted or the operation ends. What is not named stays as it is. An operation that waits says so,
 /// with who set the limit and why: in `syncmux status`, `syncmux operations show` and the Temporal UI.
-///
-/// Examples:
-///
-///   syncmux throttle --all --entities-per-second 200 --reason "backup tonight"
-///   syncmux throttle --all --stop --reason "the destination is being moved"
-///   syncmux throttle --all --none --reason "it has been moved"
-///   syncmux throttle --operation $OPERATION --lanes 2 --embeds-per-second 50
-///   syncmux throttle --show
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
+#[command(after_long_help = "Examples:
+
+  syncmux throttle --all --entities-per-second 200 --reason \"backup tonight\"
+  syncmux throttle --all --stop --reason \"the destination is being moved\"
+  syncmux throttle --all --none --reason \"it has been moved\"
+  syncmux throttle --operation $OPERATION --lanes 2 --embeds-per-second 50
+  syncmux throttle --show")]
 #[command(group = ArgGroup::new("what").required(true).args(["all", "operation", "sync", "show"]))]
 #[command(group = ArgGroup::new("limit").multiple(true).args(["lanes", "entities_per_second", "embeds_per_second", "stop", "none"]))]
 pub(super) struct Throttle {

@@ -113,7 +113,7 @@ impl World {
         let v0 = self.fork(&self.fork_request(self.ids.connection_v0)).await.expect("the first fork").slot_id;
         self.switch(&self.switch_request(&v0)).await.expect("it becomes active");
         let texts = self.texts(&self.entity_ids);
-        let changes = self.platform_job(1, self.entity_ids.len() / 2).await;
+        let changes = self.platform_job(1, self.entity_ids.len() * 3 / 8).await;
         let before = texts.into_iter().filter(|(id, _)| changes.updated.contains(id)).collect();
         let v1 = self.fork(&self.fork_request(self.ids.connection_v1)).await.expect("the second fork").slot_id;
         let versions = self.versions(&before, &v0, &v1).await;
@@ -221,6 +221,10 @@ impl LiveWriter {
     }
 }
 
+/// Entities that come and go; the others only change. With what the job before has deleted these stay below the fifth of a
+/// slot that may be gone without a word.
+const DELETED: usize = 3;
+
 /// What it does about some entities, mixed.
 async fn run_job(world: &World, versions: &Versions, random: &mut Rng) -> u64 {
     let pool = world.database.pool();
@@ -236,7 +240,10 @@ async fn run_job(world: &World, versions: &Versions, random: &mut Rng) -> u64 {
         if begun.iter().any(|(other, _)| *other == number) {
             continue;
         }
-        let version = [Some(0), Some(1), None][random.usize(0..3)];
+        let version = match random.u8(0..4) {
+            0 | 1 if number < DELETED => None,
+            other => Some(usize::from(other % 2)),
+        };
         let slots = slots.iter().map(|slot| Part::Slot { slot: *slot, version });
         let mut parts: Vec<Part> = slots.chain([Part::Store { version }]).collect();
         random.shuffle(&mut parts);

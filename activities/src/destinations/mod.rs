@@ -98,9 +98,7 @@ pub trait Destination: Send + Sync {
 
     /// How often the destination has asked for less so far, counting what the client bore without an error. Only a greater
     /// number than before means something; other slots on the same connection may share it.
-    fn overloads(&self) -> u64 {
-        0
-    }
+    fn overloads(&self) -> u64;
 }
 
 /// How a dense vector that was written comes back.

@@ -126,4 +126,8 @@ impl<D: Destination> Destination for Observed<D> {
     fn compares_directions(&self) -> bool {
         self.inner.compares_directions()
     }
+
+    fn overloads(&self) -> u64 {
+        self.inner.overloads()
+    }
 }

@@ -232,4 +232,8 @@ impl Destination for Shelf {
     fn compares_directions(&self) -> bool {
         self.compares_directions
     }
+
+    fn overloads(&self) -> u64 {
+        0
+    }
 }

@@ -13,8 +13,8 @@ use crate::embedding::Embedder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::profile::{CompleteProfile, Intake};
+use crate::throttle::gauged::Gauged;
 use crate::throttle::health::Health;
-use crate::throttle::observed::Observed;
 use crate::throttle::{Lane, Paced};
 
 /// A slot with what makes its documents, and its destination.
@@ -161,7 +161,7 @@ pub(crate) async fn destination(
     let scope =
         Scope { organization_id: scope.organization_id, collection_id, sync_id: scope.sync_id, slot_id: scope.slot_id };
     let destination = context.connections.open(&connection, scope, profile)?;
-    Ok(Arc::new(Observed::new(destination, context.throttle.healths.of(connection_id))))
+    Ok(Arc::new(Gauged::new(destination, context.throttle.healths.of(connection_id))))
 }
 
 /// The collection a sync feeds, which every point names.

@@ -99,16 +99,18 @@ async fn work(context: &Context, claimed: Claimed, batch_entities: u32, lane: &A
         next_index += u32::try_from(batch.len())
             .map_err(|_| Error::new(ErrorKind::Internal, "a batch is longer than a segment can be"))?;
         let admission = lane.entities(batch.len()).await?;
-        let started = Instant::now();
+        let mut began = Instant::now();
         let ready = carrier.prepare_batch(batch).await?;
+        let making = began.elapsed();
         // Before the right to write is taken: whoever has that keeps plans out.
         let permit = lane.destination(&slot.health).await?;
+        began = Instant::now();
         hand.announce(&ready.entities()).await?;
         let mut hold = hand.hold().await?;
         let record = hold.keep(carrier.land(&context.database, ready, next_index, in_hand)).await?;
         drop(permit);
         hold.record(from_index, &record).await?;
-        metrics().batch(slot.destination_kind, &record, started.elapsed());
+        metrics().batch(slot.destination_kind, &record, making + began.elapsed());
         admission.end().await?;
         rest = after;
         in_hand = &[];

@@ -6,7 +6,7 @@
 //! | `rate` | when the next batch is due at a rate (pure) |
 //! | `pressure` | how many batches a destination is given at a time (pure) |
 //! | `health` | the pressure of every destination of this worker |
-//! | `observed` | a destination that tells how its writes go |
+//! | `gauged` | a destination that tells how its writes go |
 //! | `lane` | the waits of one attempt at a segment, and what is told about them |
 //! | `embedder` | an embedder that waits for its lane |
 //!
@@ -18,10 +18,10 @@
 //! out or holds a place at the destination.
 
 mod embedder;
+pub(crate) mod gauged;
 pub(crate) mod health;
 mod lane;
 pub mod limits;
-pub(crate) mod observed;
 pub(crate) mod pressure;
 pub(crate) mod rate;
 

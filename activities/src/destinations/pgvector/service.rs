@@ -292,6 +292,11 @@ impl Destination for Pgvector {
     fn compares_directions(&self) -> bool {
         self.settings.distance == Distance::Cosine
     }
+
+    /// Postgres never asks for less: it refuses connections, which is an error.
+    fn overloads(&self) -> u64 {
+        0
+    }
 }
 
 /// How many chunks; [`refuse`] saw that the count fits.

@@ -21,12 +21,12 @@ use crate::error::{Error, ErrorKind, Result};
 const LOOK: Duration = Duration::from_millis(200);
 
 /// A destination and the health it is read for.
-pub(crate) struct Observed {
+pub(crate) struct Gauged {
     inner: Arc<dyn Destination>,
     health: Arc<Health>,
 }
 
-impl Observed {
+impl Gauged {
     pub(crate) fn new(inner: Arc<dyn Destination>, health: Arc<Health>) -> Self {
         Self { inner, health }
     }
@@ -80,7 +80,7 @@ fn reading(documents: usize, failure: Option<&Error>) -> Reading {
 }
 
 #[async_trait]
-impl Destination for Observed {
+impl Destination for Gauged {
     async fn check(&self) -> Result<()> {
         self.inner.check().await
     }

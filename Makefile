@@ -28,7 +28,7 @@ test: peers ## the whole suite, on servers of its own
 	@$(SYNCMUX) stack discard --test
 	@trap '$(SYNCMUX) stack down --test' EXIT; trap 'exit 130' INT TERM; \
 	exports=$$($(SYNCMUX) stack env --test) && eval "$$exports" && \
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((3 * $$(nproc)))} cargo test --workspace --no-fail-fast
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} cargo test --workspace --no-fail-fast
 
 bench: prepare ## replay 200,000 small entities (or ENTITIES=n): speed and memory, optimised build
 	@cargo build --release --workspace --lib --bins

@@ -9,7 +9,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::classify::During;
@@ -277,13 +277,14 @@ impl Row<'_> {
 
     /// A workflow id runs once at a time: an earlier operation of it is over, although nobody recorded how it ended.
     async fn end_earlier(&self, connection: &mut PgConnection) -> Result<()> {
-        sqlx::query(
+        let earlier: Vec<Operation> = sqlx::query_as(
             "UPDATE sync_multiplexer.operation
              SET state = 'failed', terminated = true, error_kind = $1, error_message = $2, ended_at = now(),
                  updated_at = now()
              WHERE workflow_id = $3 AND organization_id = $4 AND state = 'running'
                AND operation_id <> $5 AND run_id <> $6
-               AND sync_id IS NOT DISTINCT FROM $7 AND collection_id IS NOT DISTINCT FROM $8",
+               AND sync_id IS NOT DISTINCT FROM $7 AND collection_id IS NOT DISTINCT FROM $8
+             RETURNING *",
         )
         .bind(ErrorKind::Conflict.name())
         .bind(TERMINATED)
@@ -293,9 +294,14 @@ impl Row<'_> {
         .bind(self.run_id)
         .bind(self.sync_id)
         .bind(self.collection_id)
-        .execute(&mut *connection)
+        .fetch_all(&mut *connection)
         .await
         .during("ending an earlier operation of the workflow")?;
+        for operation in &earlier {
+            outbox::ended(connection, operation).await?;
+            // Before the commit, so that a transaction which fails here and is made again counts twice.
+            metrics().operation_ended(operation.kind, operation.state);
+        }
         throttle::forget_ended(connection, self.organization_id, self.workflow_id).await
     }
 
@@ -317,18 +323,18 @@ impl Row<'_> {
 pub async fn set_phase(database: &Database, organization_id: Uuid, operation_id: Uuid, phase: &str) -> Result<()> {
     const DOING: &str = "recording the phase";
     let mut transaction = database.pool().begin().await.during(DOING)?;
-    let earlier: Option<String> = sqlx::query_scalar(
+    let is_news: Option<bool> = sqlx::query_scalar(
         "UPDATE sync_multiplexer.operation
          SET state = 'running', terminated = false, error_kind = NULL, error_message = NULL, ended_at = NULL,
              phase = $3, updated_at = now()
          FROM (
-             SELECT before.operation_id, before.phase FROM sync_multiplexer.operation AS before
+             SELECT before.operation_id, before.phase, before.terminated FROM sync_multiplexer.operation AS before
              WHERE before.operation_id = $1 AND before.organization_id = $2
                AND (before.state = 'running' OR before.terminated)
              FOR UPDATE
          ) AS before
          WHERE operation.operation_id = before.operation_id AND operation.organization_id = $2
-         RETURNING before.phase",
+         RETURNING before.terminated OR before.phase <> operation.phase",
     )
     .bind(operation_id)
     .bind(organization_id)
@@ -338,7 +344,7 @@ pub async fn set_phase(database: &Database, organization_id: Uuid, operation_id:
     .during(DOING)?;
     let operation =
         read(&mut transaction, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))?;
-    if earlier.is_some_and(|earlier| earlier != phase) {
+    if is_news == Some(true) {
         outbox::phase(&mut transaction, &operation).await?;
     }
     transaction.commit().await.during(DOING)
@@ -378,17 +384,7 @@ pub async fn end(
     .await
     .during(DOING)?
     .rows_affected();
-    let recorded =
-        read(&mut transaction, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))?;
-    if ended > 0 {
-        outbox::ended(&mut transaction, &recorded).await?;
-        throttle::forget(&mut transaction, &recorded).await?;
-    }
-    transaction.commit().await.during(DOING)?;
-    if ended > 0 {
-        metrics().operation_ended(recorded.kind, recorded.state);
-    }
-    Ok(recorded)
+    close(transaction, organization_id, operation_id, ended > 0).await
 }
 
 /// Records that the workflow of an operation was terminated, and returns what is recorded. Only for who knows that from
@@ -398,7 +394,8 @@ pub async fn end(
 /// `NotFound` when the organisation has no such operation.
 pub async fn end_terminated(database: &Database, organization_id: Uuid, operation_id: Uuid) -> Result<Operation> {
     const DOING: &str = "recording that the operation was terminated";
-    sqlx::query(
+    let mut transaction = database.pool().begin().await.during(DOING)?;
+    let ended = sqlx::query(
         "UPDATE sync_multiplexer.operation
          SET state = 'failed', terminated = true, error_kind = $3, error_message = $4, ended_at = now(), updated_at = now()
          WHERE operation_id = $1 AND organization_id = $2 AND state = 'running'",
@@ -407,10 +404,34 @@ pub async fn end_terminated(database: &Database, organization_id: Uuid, operatio
     .bind(organization_id)
     .bind(ErrorKind::Conflict.name())
     .bind(TERMINATED)
-    .execute(database.pool())
+    .execute(&mut *transaction)
     .await
-    .during(DOING)?;
-    get(database, organization_id, operation_id).await
+    .during(DOING)?
+    .rows_affected();
+    close(transaction, organization_id, operation_id, ended > 0).await
+}
+
+/// Commits an end with all that goes with it, and returns what is recorded. `is_news` when it was not recorded before.
+async fn close(
+    mut transaction: Transaction<'_, Postgres>,
+    organization_id: Uuid,
+    operation_id: Uuid,
+    is_news: bool,
+) -> Result<Operation> {
+    let recorded =
+        read(&mut transaction, organization_id, operation_id).await?.ok_or_else(|| not_found(operation_id))?;
+    if is_news {
+        outbox::ended(&mut transaction, &recorded).await?;
+        // One that was terminated may come back by a reset, and under its limits.
+        if !recorded.terminated {
+            throttle::forget(&mut transaction, &recorded).await?;
+        }
+    }
+    transaction.commit().await.during("recording the end of the operation")?;
+    if is_news {
+        metrics().operation_ended(recorded.kind, recorded.state);
+    }
+    Ok(recorded)
 }
 
 /// One operation.

@@ -69,6 +69,26 @@ async fn events_are_written_once_each_while_somebody_wants_them() {
 }
 
 #[tokio::test]
+async fn an_end_that_an_onlooker_records_is_told_and_so_is_that_it_goes_on_after_all() {
+    let world = World::new().await;
+    outbox::want(world.database(), LEASE).await.unwrap();
+    let operation = begin(&world, OperationKind::Fork).await;
+    phase(&world, operation, "replay").await;
+    for _ in 0..2 {
+        operations::end_terminated(world.database(), world.organization_id, operation).await.unwrap();
+    }
+    phase(&world, operation, "replay").await;
+    operations::end(world.database(), world.organization_id, operation, &Outcome::Cancelled).await.unwrap();
+    let mut told = Vec::new();
+    while let [event] = claim(&world).await.as_slice() {
+        told.push(format!("{} {}", event.event_type, event.data["state"].as_str().unwrap()));
+        outbox::delivered(world.database(), event).await.unwrap();
+    }
+    let running = "operation.phase running";
+    assert_eq!(told, [running, running, "operation.ended failed", running, "operation.ended cancelled"]);
+}
+
+#[tokio::test]
 async fn a_follow_tells_its_beginning_and_its_end() {
     let world = World::new().await;
     outbox::want(world.database(), LEASE).await.unwrap();

@@ -11,6 +11,7 @@ use activities::destinations::pgvector::{Pgvector, PgvectorPools, PgvectorSettin
 use activities::destinations::{Destination, EntityDocument, EntityRef, Query, Scope, SearchMode, SparseVector};
 use activities::error::ErrorKind;
 use async_trait::async_trait;
+use harness::until;
 use proto::v1::{Hnsw, PgvectorLayout};
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
@@ -186,6 +187,37 @@ async fn what_the_types_cannot_hold_is_rejected() {
     let slot = database.slot(&scope, &wide, DIMENSIONS);
     slot.prepare().await.expect("prepare");
     assert_eq!(slot.upsert(&[big]).await.expect("upsert").rejected, []);
+    database.close().await;
+}
+
+/// A deletion that waits for a writer does not see by itself what he adds.
+#[tokio::test]
+async fn an_entity_that_gets_longer_while_its_deletion_waits_goes_whole() {
+    let (database, scope, slot) = prepared(layout(VECTOR, 0, None)).await;
+    let (table, document) = (table(&scope), documents::document("growing", 1, 2));
+    let mut writer = database.connection().await;
+    for keep in [0, 1] {
+        slot.upsert(std::slice::from_ref(&document)).await.expect("upsert");
+        let grow = format!(
+            "BEGIN; CREATE TEMPORARY TABLE added ON COMMIT DROP AS SELECT * FROM {table} WHERE chunk_index = 1;
+             UPDATE added SET point_id = gen_random_uuid(), chunk_index = 2;
+             UPDATE {table} SET content_hash = content_hash; INSERT INTO {table} SELECT * FROM added"
+        );
+        writer.execute(AssertSqlSafe(grow)).await.expect("a third chunk");
+        let (slot, entity) = (slot.clone(), document.entity.clone());
+        let deletion = tokio::spawn(async move {
+            if keep == 0 { slot.delete(&[entity]).await } else { slot.trim(&entity, keep).await }
+        });
+        until("the deletion waits", Duration::from_secs(30), async || {
+            let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                                          WHERE datname = current_database() AND wait_event_type = 'Lock')";
+            sqlx::query_scalar(waiting).fetch_one(&mut database.connection().await).await.expect("the activity")
+        })
+        .await;
+        writer.execute("COMMIT").await.expect("the writer is done");
+        assert_eq!(deletion.await.expect("no panic").expect("a deletion"), u64::from(3 - keep));
+    }
+    assert_eq!(slot.count().await.expect("count"), 1);
     database.close().await;
 }
 

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use secrecy::SecretString;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query as Statement;
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 use super::classify::{classify, is_data_error, sqlstate};
@@ -83,6 +85,24 @@ impl Pgvector {
         let mut transaction = self.pool.begin().await?;
         self.write(&mut transaction, documents).await?;
         Ok(transaction.commit().await?)
+    }
+
+    /// Deletes in one transaction until nothing is found, and answers how many rows went. A statement that waited for a writer
+    /// does not see the rows he added, only those he changed: of an entity that got longer meanwhile it would leave the rest.
+    async fn until_nothing_is_left<'q>(
+        &self,
+        mut delete: impl FnMut() -> Statement<'q, Postgres, PgArguments>,
+    ) -> Result<u64, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let mut deleted = 0;
+        loop {
+            match delete().execute(&mut *transaction).await?.rows_affected() {
+                0 => break,
+                rows => deleted += rows,
+            }
+        }
+        transaction.commit().await?;
+        Ok(deleted)
     }
 
     /// A document nobody has, for [`Destination::check`].
@@ -184,27 +204,20 @@ impl Destination for Pgvector {
     async fn delete(&self, entities: &[EntityRef]) -> Result<u64> {
         // An id with U+0000 cannot be stored, so there is nothing of it to remove.
         let ids: Vec<&str> = entities.iter().map(|entity| entity.0.as_str()).filter(|id| !id.contains('\0')).collect();
-        let done = sqlx::query(self.statements.delete())
-            .bind(self.scope.organization_id)
-            .bind(self.scope.sync_id)
-            .bind(ids)
-            .execute(&self.pool)
-            .await;
-        Ok(done.map_err(|error| classify("delete points", error))?.rows_affected())
+        let delete = || sqlx::query(self.statements.delete()).bind(self.scope.organization_id).bind(self.scope.sync_id);
+        let deleted = self.until_nothing_is_left(|| delete().bind(&ids)).await;
+        deleted.map_err(|error| classify("delete points", error))
     }
 
     async fn trim(&self, entity: &EntityRef, keep: u32) -> Result<u64> {
         if entity.0.contains('\0') {
             return Ok(0);
         }
-        let done = sqlx::query(self.statements.delete_surplus())
-            .bind(self.scope.organization_id)
-            .bind(self.scope.sync_id)
-            .bind(vec![entity.0.as_str()])
-            .bind(vec![saturate(keep)])
-            .execute(&self.pool)
-            .await;
-        Ok(done.map_err(|error| classify("trim an entity", error))?.rows_affected())
+        let (ids, keep) = ([entity.0.as_str()], [saturate(keep)]);
+        let delete =
+            || sqlx::query(self.statements.delete_surplus()).bind(self.scope.organization_id).bind(self.scope.sync_id);
+        let deleted = self.until_nothing_is_left(|| delete().bind(&ids[..]).bind(&keep[..])).await;
+        deleted.map_err(|error| classify("trim an entity", error))
     }
 
     async fn read(&self, entities: &[EntityRef]) -> Result<Vec<StoredEntity>> {

@@ -19,7 +19,6 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use workflows::domain::ErrorKind;
 use workflows::follow_workflow_id;
 
 use crate::{World, progress, signal, until};
@@ -118,23 +117,6 @@ impl World {
         let v1 = self.fork(&self.fork_request(self.ids.connection_v1)).await.expect("the second fork").slot_id;
         let versions = self.versions(&before, &v0, &v1).await;
         ([v0, v1], versions)
-    }
-
-    /// Switches, again when a job of the platform slipped in while the fence went up and spoilt the verification: then nothing
-    /// was switched.
-    ///
-    /// # Panics
-    ///
-    /// When it fails for another reason, or again and again.
-    pub async fn switch_under_live_writes(&self, request: &SwitchRequest) {
-        for _ in 0..5 {
-            match self.switch(request).await {
-                Ok(_) => return,
-                Err(error) if error.kind() == Some(ErrorKind::VerificationFailed) => eprintln!("{error}"),
-                Err(error) => panic!("the switch to {} fails: {error}", request.target_slot_id),
-            }
-        }
-        panic!("the switch to {} does not come about", request.target_slot_id);
     }
 
     /// A request to go back to a slot.

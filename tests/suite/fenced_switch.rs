@@ -10,6 +10,7 @@ use harness::{
     AnyWorkflow, Ended, Reader, RoleWatch, World, WorldOptions, ended, payload, progress, signal, until, until_some,
 };
 use proto::v1::{SwitchRequest, SwitchResult};
+use sqlx::AssertSqlSafe;
 use sync_multiplexer::temporal;
 use temporalio_client::{WorkflowCancelOptions, WorkflowFetchHistoryOptions};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
@@ -208,6 +209,37 @@ async fn a_job_that_slips_in_while_the_fence_goes_up_is_waited_for() {
     .await;
     assert!(waiting.waits_for.contains(&job.to_string()) && waiting.phase == "wait", "{waiting:?}");
     assert_eq!(active(&world).await, v0);
+    world.end_job(job).await;
+    assert!(matches!(ended(&handle).await, Ended::Completed(_)));
+    assert_eq!((active(&world).await, world.switches_during_jobs().await, world.fences().await), (v1, 0, 0));
+    drop(worker);
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_such_a_job_writes_is_not_taken_for_a_wrong_slot() {
+    let (world, worker, [v0, v1]) = world_to_switch(WorldOptions::default()).await;
+    let points = world.points_table(&v1);
+    let mut held = world.hide_points(&v1).await;
+    let handle = start(&world, &world.switch_request(&v1)).await;
+    until("the slot is verified", SHORTLY, async || world.waiting_for_points(&v1).await > 0).await;
+    assert_eq!(world.fences().await, 2, "the fence is up, and its job is there");
+    // It looked before the fence was there, and is just writing an entity: the old points are gone, the new not there yet.
+    let job = world.insert_job("running").await;
+    let change = format!(
+        "CREATE TABLE public.written AS SELECT * FROM {points} WHERE entity_id = (SELECT min(entity_id) FROM {points});
+         DELETE FROM {points} WHERE entity_id IN (SELECT entity_id FROM public.written)"
+    );
+    sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut *held).await.expect("the points can be deleted");
+    held.commit().await.expect("the job goes on");
+    let waiting = until_some("it waits for the job", SHORTLY, async || {
+        progress(&handle).await.filter(|it| !it.waits_for.is_empty())
+    })
+    .await;
+    assert!(waiting.waits_for.contains(&job.to_string()) && waiting.phase == "wait", "{waiting:?}");
+    assert_eq!(active(&world).await, v0);
+    let change = format!("INSERT INTO {points} SELECT * FROM public.written; DROP TABLE public.written");
+    sqlx::raw_sql(AssertSqlSafe(change)).execute(world.database.pool()).await.expect("the points can be written");
     world.end_job(job).await;
     assert!(matches!(ended(&handle).await, Ended::Completed(_)));
     assert_eq!((active(&world).await, world.switches_during_jobs().await, world.fences().await), (v1, 0, 0));

@@ -19,9 +19,9 @@ async fn under_live_writes_every_slot_becomes_a_clean_build() {
     let writer = LiveWriter::start(Arc::clone(&world), versions, seed);
 
     let forked = world.fork(&world.fork_request(connection)).await.expect("a fork under live writes").slot_id;
-    world.switch_under_live_writes(&world.switch_request(&forked)).await;
-    world.switch_under_live_writes(&world.request_back_to(&v0)).await;
-    world.switch_under_live_writes(&world.switch_request(&v1)).await;
+    world.switch(&world.switch_request(&forked)).await.expect("a switch under live writes");
+    world.switch(&world.request_back_to(&v0)).await.expect("a switch under live writes");
+    world.switch(&world.switch_request(&v1)).await.expect("a switch under live writes");
     let writes = writer.stop().await;
     assert!(writes > 50, "{writes} writes prove nothing");
 

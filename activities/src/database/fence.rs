@@ -5,7 +5,7 @@
 //! taken over by the next one who raises one, and [`sweep`] removes what it left.
 //!
 //! The platform looks for active jobs before it inserts one, so one may still slip in while the fence goes up.
-//! Nothing can keep that from happening; the flip notices it, by `breach`.
+//! Nothing can keep that from happening; the flip notices it, and so does lowering, by what [`slipped_in`].
 
 use std::time::Duration;
 
@@ -102,23 +102,28 @@ pub async fn renew(database: &Database, holds: &[Hold], lasts: Duration) -> Resu
     transaction.commit().await.during(DOING)
 }
 
-/// Takes the fence down. Of another operation's fence, or of none, it does nothing.
+/// Takes the fence down, and answers what broke through it while it stood. Of another operation's fence, or of none, it does
+/// nothing.
 ///
 /// # Errors
 /// `NotFound` when the organisation has no such sync.
-pub async fn lower(database: &Database, holds: &[Hold]) -> Result<()> {
+pub async fn lower(database: &Database, holds: &[Hold]) -> Result<Vec<InTheWay>> {
     const DOING: &str = "lowering the fence";
     let mut transaction = database.pool().begin().await.during(DOING)?;
     let mut holds = holds.to_vec();
     holds.sort_unstable();
+    let mut came_in_between = Vec::new();
     for hold in &holds {
         // A flip of this operation that is still under way is waited for; none comes after it.
         sync_lock::lock(&mut transaction, hold.organization_id, hold.sync_id).await?;
         if let Some(standing) = read(&mut transaction, hold).await?.filter(|it| it.owner == hold.operation_id) {
+            let job = slipped_in(&mut transaction, hold, &standing).await?;
+            came_in_between.extend(job.map(|job| InTheWay { sync_id: hold.sync_id, what: Obstacle::Job(job) }));
             clear(&mut transaction, hold.organization_id, hold.sync_id, standing.job_id).await?;
         }
     }
-    transaction.commit().await.during(DOING)
+    transaction.commit().await.during(DOING)?;
+    Ok(came_in_between)
 }
 
 /// What would keep these fences from being raised now. Changes nothing.
@@ -187,10 +192,15 @@ pub async fn admit(connection: &mut PgConnection, scope: &SlotScope, operation_i
 pub(super) async fn breach(connection: &mut PgConnection, hold: &Hold) -> Result<Option<PlatformJob>> {
     let standing = read(connection, hold).await?.filter(|it| it.owner == hold.operation_id && !it.expired);
     let Some(standing) = standing else { return Err(lost(hold)) };
-    let Hold { sync_id, organization_id, .. } = *hold;
-    if !platform_jobs::is_running(connection, organization_id, standing.job_id).await? {
+    if !platform_jobs::is_running(connection, hold.organization_id, standing.job_id).await? {
         return Err(lost(hold));
     }
+    slipped_in(connection, hold, &standing).await
+}
+
+/// The job of the platform that is active although the fence stands, or was.
+async fn slipped_in(connection: &mut PgConnection, hold: &Hold, standing: &Standing) -> Result<Option<PlatformJob>> {
+    let Hold { sync_id, organization_id, .. } = *hold;
     if let Some(job) = platform_jobs::active(connection, organization_id, sync_id, Some(standing.job_id)).await? {
         return Ok(Some(job));
     }

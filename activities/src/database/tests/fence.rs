@@ -179,7 +179,11 @@ async fn a_flip_needs_a_fence_of_its_own_that_nothing_broke_through() {
     broke_through(slipped_in).await;
     end(&world, slipped_in).await;
     broke_through(slipped_in).await;
-    fence::lower(world.database(), &[command.hold()]).await.unwrap();
+    let found = fence::lower(world.database(), &[command.hold()]).await.unwrap();
+    assert!(
+        matches!(&found[..], [it] if matches!(&it.what, Obstacle::Job(job) if job.job_id == slipped_in)),
+        "{found:?}"
+    );
     assert!(flip().await.unwrap_err().message().contains("no longer holds the fence"));
 
     raised(&world, command.hold()).await;

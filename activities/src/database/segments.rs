@@ -15,7 +15,7 @@ use super::classify::During;
 use super::dead_letters::{self, NewDeadLetter};
 use super::ledger::{self, LedgerChanges, LedgerEntry};
 use super::segment_entries::{self, PlannedChange};
-use super::{Database, SlotScope, plans};
+use super::{Database, SlotScope, doubts, plans};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A segment and how far it is.
@@ -83,6 +83,8 @@ pub struct BatchRecord {
     pub deleted: Vec<String>,
     /// Keys of objects that have to be written again, whatever the ledger says: what they became went with something else.
     pub forgotten: Vec<String>,
+    /// Ids of entities that are not in the slot any more although one of the forgotten objects carries them.
+    pub in_doubt: Vec<String>,
     /// Chunks whose dense vector was made by the embedder.
     pub chunks_embedded: u64,
     /// Chunks whose dense vector was copied from another slot of the sync.
@@ -307,6 +309,10 @@ pub(super) async fn write_down(
     ledger::apply(transaction, scope, changes(batch)).await?;
     dead_letters::forget(transaction, scope, batch).await?;
     dead_letters::upsert(transaction, scope, &batch.dead_letters).await?;
+    if !batch.in_doubt.is_empty() {
+        let ids: Vec<_> = batch.in_doubt.iter().map(String::as_str).collect();
+        doubts::note(transaction, scope, &ids).await?;
+    }
     advance(transaction, plan_id, segment_no, batch).await
 }
 

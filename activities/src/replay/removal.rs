@@ -15,13 +15,13 @@ use crate::destinations::{EntityRef, StoredEntity};
 use crate::error::Result;
 use crate::raw_store::ListedObject;
 
-/// What became of deletions.
+/// What was taken out of the slot.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Removal {
-    /// Keys of objects that are gone, from the raw store and from the destination.
-    deleted: Vec<String>,
-    /// Keys of other objects whose points went with them.
+    /// Keys of the objects whose points went with it.
     forgotten: Vec<String>,
+    /// Entities of those objects that are still there.
+    in_doubt: Vec<String>,
 }
 
 impl Carrier<'_> {
@@ -63,11 +63,21 @@ impl Carrier<'_> {
         in_hand: &[String],
     ) -> Result<BatchRecord> {
         // First, so that nothing that was just written goes with what was there before.
-        let Removal { deleted, forgotten } = self.remove(database, std::mem::take(&mut ready.gone)).await?;
+        let gone = std::mem::take(&mut ready.gone);
+        let (keys, ids) = gone.iter().map(|(key, id)| (key.as_str(), id.as_str())).unzip();
+        let removed = self.take_out(database, ids, &keys).await?;
         let record = self.write_ready(ready, next_index).await?;
         let superseded = self.superseded(database, &record).await?;
-        let abandoned = self.abandon(database, &record, in_hand).await?;
-        Ok(BatchRecord { deleted, forgotten: [forgotten, superseded, abandoned].concat(), ..record })
+        // What an attempt had in hand that ended before it was recorded, and whose objects are gone or broken now.
+        let written: HashSet<&str> = record.accepted.iter().map(|entry| entry.entity_id.as_str()).collect();
+        let abandoned = in_hand.iter().map(String::as_str).filter(|id| !written.contains(id)).collect();
+        let abandoned = self.take_out(database, abandoned, &HashSet::new()).await?;
+        Ok(BatchRecord {
+            deleted: gone.into_keys().collect(),
+            forgotten: [removed.forgotten, superseded, abandoned.forgotten].concat(),
+            in_doubt: [removed.in_doubt, abandoned.in_doubt].concat(),
+            ..record
+        })
     }
 
     /// Keys of other objects whose points were just written over, because they carry the same entity. The next plan finds out
@@ -79,20 +89,6 @@ impl Carrier<'_> {
         let (keys, ids) =
             record.accepted.iter().map(|entry| (entry.object_key.as_str(), entry.entity_id.as_str())).unzip();
         let others = ledger::with_entities(database, &self.slot.scope, &ids, &keys).await?;
-        Ok(others.into_iter().map(|other| other.object_key).collect())
-    }
-
-    /// Deletes what an attempt had in hand that ended before it was recorded, and whose objects are gone or broken now. Answers
-    /// the keys of what the ledger has of them: an earlier version, which was written over or removed.
-    async fn abandon(&self, database: &Database, record: &BatchRecord, in_hand: &[String]) -> Result<Vec<String>> {
-        let recorded: HashSet<&str> = record.accepted.iter().map(|entry| entry.entity_id.as_str()).collect();
-        let abandoned: HashSet<&str> = in_hand.iter().map(String::as_str).filter(|id| !recorded.contains(id)).collect();
-        if abandoned.is_empty() {
-            return Ok(Vec::new());
-        }
-        let entities: Vec<_> = abandoned.iter().map(|id| EntityRef((*id).to_owned())).collect();
-        self.slot.destination.delete(&entities).await?;
-        let others = ledger::with_entities(database, &self.slot.scope, &abandoned, &HashSet::new()).await?;
         Ok(others.into_iter().map(|other| other.object_key).collect())
     }
 
@@ -111,30 +107,33 @@ impl Carrier<'_> {
             .await
     }
 
-    /// Deletes the entities of objects that are gone, `gone` by object key, unless another object carries them now.
-    async fn remove(&self, database: &Database, gone: BTreeMap<String, String>) -> Result<Removal> {
-        if gone.is_empty() {
+    /// Deletes entities, unless another object than `keys` carries them: it is still there, and they are what it became.
+    async fn take_out(&self, database: &Database, ids: HashSet<&str>, keys: &HashSet<&str>) -> Result<Removal> {
+        if ids.is_empty() {
             return Ok(Removal::default());
         }
-        let others = self.other_carriers(database, &gone).await?;
-        let kept = self.kept_by(&others).await?;
-        let delete: HashSet<&String> = gone.values().filter(|id| !kept.contains(*id)).collect();
-        let delete: Vec<_> = delete.into_iter().map(|id| EntityRef(id.clone())).collect();
+        let others = ledger::with_entities(database, &self.slot.scope, &ids, keys).await?;
+        let mut there = self.still_there(&others).await?;
+        let kept = self.kept_by(&there).await?;
+        let delete: Vec<_> =
+            ids.into_iter().filter(|id| !kept.contains(*id)).map(|id| EntityRef(id.to_owned())).collect();
         if !delete.is_empty() {
             self.slot.destination.delete(&delete).await?;
         }
-        let forgotten =
-            others.into_iter().filter(|other| !kept.contains(&other.entity_id)).map(|other| other.object_key).collect();
-        Ok(Removal { deleted: gone.into_keys().collect(), forgotten })
+        there.retain(|other| !kept.contains(&other.entity_id));
+        let forgotten = others.into_iter().filter(|other| !kept.contains(&other.entity_id));
+        Ok(Removal {
+            forgotten: forgotten.map(|other| other.object_key).collect(),
+            in_doubt: there.into_iter().map(|other| other.entity_id).collect(),
+        })
     }
 
-    /// What the slot was given from other objects that carry the same entities and are still there.
-    async fn other_carriers(&self, database: &Database, gone: &BTreeMap<String, String>) -> Result<Vec<LedgerEntry>> {
+    /// Those of the entries whose objects are still there.
+    async fn still_there(&self, entries: &[LedgerEntry]) -> Result<Vec<LedgerEntry>> {
         let mut there = Vec::new();
-        let (keys, ids) = gone.iter().map(|(key, id)| (key.as_str(), id.as_str())).unzip();
-        for other in ledger::with_entities(database, &self.slot.scope, &ids, &keys).await? {
-            if self.store.holds_entity(&other.object_key).await? {
-                there.push(other);
+        for entry in entries {
+            if self.store.holds_entity(&entry.object_key).await? {
+                there.push(entry.clone());
             }
         }
         Ok(there)

@@ -48,6 +48,14 @@ impl Comparison {
         }
         self.example(format!("entity {id:?} has {have} points instead of {want}"));
     }
+
+    /// Counts an entity that has none of its points because the plan left it to the next one.
+    pub(super) fn left_out(&mut self, id: &str) {
+        self.result.entities_missing_points += 1;
+        self.example(format!(
+            "entity {id:?} was taken out with another object of the same id, and is written by the next round"
+        ));
+    }
 }
 
 /// The first `most` entities whose points are not those recorded.

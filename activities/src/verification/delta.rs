@@ -56,6 +56,7 @@ impl Comparison {
                 delta.compare(changes).await?;
             }
         }
+        delta.compare_left_out().await?;
         delta.count().await?;
         if !delta.differing.is_empty() {
             let ids: Vec<_> = delta.differing.iter().take(MOST_IN_DOUBT).map(String::as_str).collect();
@@ -135,6 +136,21 @@ impl Delta<'_> {
             }
             self.comparison.miscount(&stored.entity.0, 0, stored.chunks.len() as u64);
             self.differing.push(stored.entity.0);
+        }
+        Ok(())
+    }
+
+    /// Entities that the plan took out although an object carries them: nothing that was recorded says that they are missing.
+    async fn compare_left_out(&mut self) -> Result<()> {
+        let in_doubt = doubts::list(self.database, &self.slot.scope).await?;
+        if in_doubt.is_empty() {
+            return Ok(());
+        }
+        let ids: HashSet<&str> = in_doubt.iter().map(String::as_str).collect();
+        let held = ledger::with_entities(self.database, &self.slot.scope, &ids, &HashSet::new()).await?;
+        self.compare_written(&held).await?;
+        for id in &ids - &held.iter().map(|entry| entry.entity_id.as_str()).collect() {
+            self.comparison.left_out(id);
         }
         Ok(())
     }

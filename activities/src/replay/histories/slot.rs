@@ -55,15 +55,9 @@ impl Slot {
             .filter(|it| it.letter.entity_id.is_empty())
             .map(|it| it.letter.object_key)
             .collect();
-        // Of an entity that a copy carries, a plan may leave the carrying over to the next one, when an attempt at deleting its
-        // own object died.
-        let copies: BTreeSet<String> = store.listing().await.into_iter().map(|it| it.key).collect();
         let left_out: BTreeSet<String> = (0..ENTITIES)
             .filter(|number| {
-                let copy = copy_of(*number);
-                copies.contains(&copy)
-                    || broken.contains(&copy)
-                    || broken.contains(&entity_file_name(&entity_id(*number)))
+                broken.contains(&copy_of(*number)) || broken.contains(&entity_file_name(&entity_id(*number)))
             })
             .map(entity_id)
             .collect();

@@ -13,8 +13,8 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method};
 
+use super::body::Body;
 use super::endpoint::VespaEndpoint;
-use super::gzip::gzip;
 use crate::error::{Error, ErrorKind, Result};
 use crate::trace_context;
 
@@ -27,9 +27,6 @@ const TTL: Duration = Duration::from_secs(40);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bodies above this are compressed, as the official clients do.
-const COMPRESS_ABOVE_BYTES: usize = 512;
-
 /// What is read of an answer that is only looked at for its status and message.
 pub(super) const SMALL_ANSWER_BYTES: usize = 1 << 20;
 
@@ -39,8 +36,7 @@ pub(super) struct Request {
     pub(super) method: Method,
     /// Path and query, encoded.
     pub(super) target: String,
-    /// JSON.
-    pub(super) body: Option<Bytes>,
+    pub(super) body: Option<Body>,
     /// How long the whole exchange may take.
     pub(super) timeout: Duration,
     /// How much of an answer is read.
@@ -119,11 +115,10 @@ impl Connections {
             .headers(trace_context::http_headers())
             .timeout(request.timeout);
         if let Some(body) = &request.body {
-            builder = builder.header(CONTENT_TYPE, "application/json; charset=utf-8");
-            builder = match compress(body) {
-                Some(compressed) => builder.header(CONTENT_ENCODING, "gzip").body(compressed),
-                None => builder.body(body.clone()),
-            };
+            builder = builder.header(CONTENT_TYPE, "application/json; charset=utf-8").body(body.bytes.clone());
+            if body.is_compressed {
+                builder = builder.header(CONTENT_ENCODING, "gzip");
+            }
         }
         let mut response = builder.send().await.map_err(failed)?;
         let flag = |headers: &HeaderMap, name| headers.get(name).is_some_and(|it| it.as_bytes() == b"true");
@@ -162,8 +157,7 @@ fn client(endpoint: &VespaEndpoint) -> Result<Client> {
         .user_agent(concat!("sync-multiplexer/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(IDLE)
-        .http2_adaptive_window(true);
+        .pool_idle_timeout(IDLE);
     if !endpoint.is_tls() {
         builder = builder.http2_prior_knowledge();
     }
@@ -171,11 +165,6 @@ fn client(endpoint: &VespaEndpoint) -> Result<Client> {
         Error::new(ErrorKind::InvalidInput, "no connection to Vespa can be set up with these credentials")
             .with_source(error.without_url())
     })
-}
-
-/// The body with gzip, where that is worth it.
-fn compress(body: &Bytes) -> Option<Vec<u8>> {
-    if body.len() > COMPRESS_ABOVE_BYTES { gzip(body) } else { None }
 }
 
 fn failed(error: reqwest::Error) -> WireError {
@@ -186,22 +175,7 @@ fn failed(error: reqwest::Error) -> WireError {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
-    use flate2::read::GzDecoder;
-
     use super::*;
-
-    #[test]
-    fn long_bodies_are_compressed_and_short_ones_are_not() {
-        assert!(compress(&Bytes::from(vec![b'x'; COMPRESS_ABOVE_BYTES])).is_none());
-        let long = Bytes::from("vector ".repeat(1_000));
-        let compressed = compress(&long).expect("it is long");
-        assert!(compressed.len() < long.len() / 10);
-        let mut restored = Vec::new();
-        GzDecoder::new(compressed.as_slice()).read_to_end(&mut restored).unwrap();
-        assert_eq!(restored, long);
-    }
 
     #[tokio::test]
     async fn nobody_at_the_port_is_a_failed_connection() {

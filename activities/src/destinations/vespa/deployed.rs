@@ -13,6 +13,7 @@
 use bytes::Bytes;
 use reqwest::Method;
 
+use super::body::Body;
 use super::calls::wire_timeout;
 use super::classify::{self, Envelope, Refusal};
 use super::config::{Grain, Shape};
@@ -136,7 +137,7 @@ impl Vespa {
         let request = Request {
             method: Method::POST,
             target: format!("{}?timeout={}ms{condition}", id.path(), timeout.as_millis()),
-            body: Some(body),
+            body: Some(Body::of(body)),
             timeout: wire_timeout(timeout),
             answer_bytes: SMALL_ANSWER_BYTES,
         };

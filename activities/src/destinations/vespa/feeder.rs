@@ -14,6 +14,7 @@ use reqwest::Method;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use super::body::Body;
 use super::calls::{Calls, wire_timeout};
 use super::classify::{self, Envelope, Refusal};
 use super::connections::{Reply, Request, SMALL_ANSWER_BYTES, WireError};
@@ -323,7 +324,7 @@ fn request(operation: &Operation, timeout: Duration) -> Request {
         }
     }
     let (method, body) = match &operation.write {
-        Write::Put(body) => (Method::POST, Some(body.clone())),
+        Write::Put(body) => (Method::POST, Some(Body::of(body.clone()))),
         Write::Remove => (Method::DELETE, None),
     };
     Request { method, target, body, timeout: wire_timeout(timeout), answer_bytes: SMALL_ANSWER_BYTES }

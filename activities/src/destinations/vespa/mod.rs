@@ -2,9 +2,9 @@
 //!
 //! Start at `service.rs`, which is the [`Destination`](super::Destination). What a document looks like: `config` (the
 //! profile's layout), `schema` and `mapping` (which fields), `document`, `fields`, `sanitise`, `document_id`. How writes get
-//! there: `feeder`, over `connections` and `gzip`, with `window` and `throttler` for how many at a time, `order` for one at a time per
-//! document, `hold` and `breaker` for a server in trouble, `status` and `classify` for what an answer means. How documents
-//! are found again: `query`, `visit`, `locate`.
+//! there: `feeder`, over `body` and `connections`, with `window` and `throttler` for how many at a time, `order` for one at
+//! a time per document, `hold` and `breaker` for a server in trouble, `status` and `classify` for what an answer means. How
+//! documents are found again: `query`, `visit`, `locate`.
 //!
 //! Invariants kept here:
 //! * The application is deployed by its operator; nothing here deploys or alters one. What is deployed is compared with
@@ -15,6 +15,7 @@
 //! * Vespa has no transactions over documents: writers of the same entity at the same time may leave a mixture, which the
 //!   next single writer mends.
 
+mod body;
 mod breaker;
 mod calls;
 mod classify;
@@ -28,7 +29,6 @@ mod document_id;
 mod endpoint;
 mod feeder;
 mod fields;
-mod gzip;
 mod hold;
 mod limits;
 mod locate;

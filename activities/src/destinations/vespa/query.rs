@@ -4,11 +4,11 @@
 //! complete when it holds as many hits as it counted. Comparing strings in a query disregards case, so who asks for
 //! entities by id looks at the ids that come back.
 
-use bytes::Bytes;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::body::Body;
 use super::calls::wire_timeout;
 use super::classify;
 use super::connections::{Reply, Request};
@@ -108,7 +108,7 @@ impl Vespa {
         let request = Request {
             method: Method::POST,
             target: "/search/".to_owned(),
-            body: Some(Bytes::from(Value::Object(body).to_string())),
+            body: Some(Body::of(Value::Object(body).to_string().into())),
             timeout: wire_timeout(timeout),
             answer_bytes: ANSWER_BYTES,
         };
@@ -197,6 +197,7 @@ pub(super) fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use rstest::rstest;
 
     use super::*;

@@ -287,8 +287,8 @@ async fn requests_go_over_several_http_2_connections_and_are_compressed() {
     let puts: Vec<_> = place.server.journal().requests().into_iter().filter(|it| it.path.contains("/docid/")).collect();
     assert!(puts.iter().all(|put| put.version == Version::HTTP_2 && put.compressed));
     assert_eq!(place.server.journal().connections(), 8);
-    assert!(place.client.window() > 16, "the window grew to {}", place.client.window());
-    assert!(place.server.journal().most_in_flight() <= 4_096);
+    let most = place.server.journal().most_in_flight();
+    assert!((17..=4_096).contains(&most), "{most} requests at a time");
 }
 
 #[tokio::test]

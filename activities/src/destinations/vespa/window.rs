@@ -56,14 +56,19 @@ impl Window {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the places as many as the throttler wants, or as few as the taken ones allow.
-    fn follow(&self, state: &mut State) {
+    /// Takes a place back, and makes the places as many as the throttler wants, or as few as the taken ones allow. A place too
+    /// many is not handed to who waits for one: while somebody waits, and under load somebody always does, none is free.
+    fn take_back(&self, permit: SemaphorePermit<'_>) {
+        let mut state = self.state();
         let target = state.throttler.target();
-        if target > state.granted {
+        if state.granted > target {
+            permit.forget();
+            state.granted -= 1;
+            state.granted -= self.places.forget_permits(state.granted - target);
+        } else {
+            drop(permit);
             self.places.add_permits(target - state.granted);
             state.granted = target;
-        } else {
-            state.granted -= self.places.forget_permits(state.granted - target);
         }
     }
 }
@@ -84,9 +89,9 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut state = self.window.state();
-        self.permit = None;
-        self.window.follow(&mut state);
+        if let Some(permit) = self.permit.take() {
+            self.window.take_back(permit);
+        }
     }
 }
 
@@ -96,13 +101,20 @@ mod tests {
 
     use super::*;
 
+    /// All places of a window that nobody uses yet.
+    async fn all_places(window: &Window) -> Vec<Place<'_>> {
+        let mut taken = Vec::new();
+        for _ in 0..window.target() {
+            taken.push(window.place().await.unwrap());
+        }
+        taken
+    }
+
     #[tokio::test]
     async fn no_more_places_than_the_target() {
         let window = Window::new(8);
-        let mut taken = Vec::new();
-        for _ in 0..16 {
-            taken.push(window.place().now_or_never().expect("a free place").unwrap());
-        }
+        let mut taken = all_places(&window).await;
+        assert_eq!(taken.len(), window.target());
         assert!(window.place().now_or_never().is_none(), "all are taken");
         taken.pop();
         assert!(window.place().now_or_never().is_some());
@@ -111,8 +123,9 @@ mod tests {
     #[tokio::test]
     async fn places_follow_the_target_up_and_down() {
         let window = Window::new(8);
-        // It looks around for the best number, and may come back to the least on the way.
-        while window.target() <= 16 {
+        let beginning = window.target();
+        // It looks around for the best number, and may come back on the way.
+        while window.target() <= beginning {
             window.place().await.unwrap().succeeded();
         }
         let grown = window.target();
@@ -124,23 +137,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_window_that_shrinks_under_load_shrinks_as_places_are_given_back() {
+    async fn a_window_that_shrinks_gives_nobody_a_place_until_it_has() {
         let window = Window::new(8);
-        while window.target() < 20 {
-            window.place().await.unwrap().succeeded();
-        }
-        let all = window.target();
-        let mut taken = Vec::new();
-        for _ in 0..all {
-            taken.push(window.place().await.unwrap());
-        }
+        let mut taken = all_places(&window).await;
+        let all = taken.len();
+        // While somebody waits, a place that is given back is his at once.
+        let mut waiting: Vec<_> = (0..all).map(|_| Box::pin(window.place())).collect();
+        assert!(waiting.iter_mut().all(|place| place.now_or_never().is_none()));
         taken[0].throttled();
         let target = window.target();
         assert!(target < all, "{target} of {all}");
-        while taken.len() >= target {
-            assert!(window.place().now_or_never().is_none(), "{} taken, {target} allowed", taken.len());
+        while taken.len() > target {
             taken.pop();
+            assert!(waiting[0].as_mut().now_or_never().is_none(), "{} taken, {target} allowed", taken.len());
         }
-        assert!(window.place().now_or_never().is_some());
+        taken.pop();
+        let _his = waiting[0].as_mut().now_or_never().expect("a place that is not too many");
+        assert!(waiting[1].as_mut().now_or_never().is_none());
     }
 }

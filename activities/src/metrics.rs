@@ -5,8 +5,8 @@
 //! is never one: a label value is a time series for ever.
 //!
 //! Instruments come from the process-wide meter of OpenTelemetry. Whoever starts the process sets that up first; without it
-//! nothing is counted and nothing costs. Counters begin at zero when [`begin_at_zero`] is called, so that the first failure
-//! is an increase and not a new series.
+//! nothing is counted and nothing costs. Counters begin at zero when [`Metrics::begin_at_zero`] is called, so
+//! that the first failure is an increase and not a new series.
 //!
 //! Names are those of OpenTelemetry; Prometheus sees `_` for `.`, the unit, and `_total` after a counter.
 

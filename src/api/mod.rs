@@ -9,7 +9,7 @@
 //! It starts workflows and reads what is recorded; it does no work of an operation itself, and holds nothing that another
 //! process of it would lack but counters and caches. What is long is answered with 202, the operation's id and where to look.
 //!
-//! Invariant: every handler takes its organisation from [`Caller`](caller::Caller), which only [`caller::require`] makes, and
+//! Invariant: every handler takes its organisation from `Caller`, which only `caller::require` makes, and
 //! hands it to every statement. A route that is not public is under that layer, whoever adds it.
 //!
 //! Start at [`serve`], then [`routes`].

@@ -5,7 +5,7 @@
 //! taken over by the next one who raises one, and [`sweep`] removes what it left.
 //!
 //! The platform looks for active jobs before it inserts one, so one may still slip in while the fence goes up.
-//! Nothing can keep that from happening; the flip notices it, and so does lowering, by what [`slipped_in`].
+//! Nothing can keep that from happening; the flip notices it, and so does lowering, by what `slipped_in`.
 
 use std::time::Duration;
 

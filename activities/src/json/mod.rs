@@ -5,7 +5,7 @@
 //! anything, and writes it back either exactly as Python would (hashes and keyword vectors depend on the bytes) or as
 //! strict JSON for databases.
 //!
-//! Start with [`parse`], then [`Value`]; the writers are [`to_python`], [`to_compact_sorted`] and [`to_strict`].
+//! Start with [`parse()`], then [`Value`]; the writers are [`to_python`], [`to_compact_sorted`] and [`to_strict`].
 //! Invariant: `parse(to_python(v)) == v` for every value whose numbers are not NaN.
 
 mod float_repr;

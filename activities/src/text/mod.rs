@@ -4,8 +4,8 @@
 //! for byte; the golden vectors in `tests/fixtures/golden` hold it to that. Python decides what the bytes are:
 //! `str()`, `repr()`, `str.title()`, `json.dumps` and the date-times of pydantic each have their file.
 //!
-//! Start with [`Entity::from_value`]; then [`metadata_section`] and [`full_text`] give the text to chunk,
-//! [`content_hash`] the version of the entity, [`chunk_payload`] and [`chunk_sparse_text`] what is stored and indexed
+//! Start with [`Entity::from_value`]; then [`metadata_section()`] and [`full_text`] give the text to chunk,
+//! [`content_hash()`] the version of the entity, [`chunk_payload`] and [`chunk_sparse_text`] what is stored and indexed
 //! for a chunk, [`entity_payload`] what is stored for an entity that is not cut. What the raw store does not say about a
 //! class (which fields are embeddable, which strings are date-times) comes from the [`Catalog`].
 //!

@@ -1,6 +1,6 @@
 //! Webhooks: events of operations, signed, sent to the one receiver that this deployment has.
 //!
-//! At least once: an event waits in the [outbox](crate::database::outbox) from the transaction that it tells of until the
+//! At least once: an event waits in the [outbox] from the transaction that it tells of until the
 //! receiver acknowledged it with a status of 2xx; an attempt that ended in between is made again under the same
 //! `webhook-id`. Of an operation the next event is sent when the one before was acknowledged or given up, and `sequence`
 //! grows, so a receiver can put them in order that gets some twice. What is not acknowledged within [`GIVEN_UP_AFTER`] is

@@ -1,6 +1,6 @@
 //! Keeping pages in size: merging changes into one, cutting one that grew too long, joining two that shrank.
 //!
-//! Pure; what goes to the database is decided here and written in [`super::apply`].
+//! Pure; what goes to the database is decided here and written in [`mod@super::apply`].
 
 use std::collections::BTreeMap;
 

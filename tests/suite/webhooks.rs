@@ -49,11 +49,16 @@ async fn every_phase_and_the_flip_arrive_in_order_also_after_the_receiver_was_aw
     let fork = world.fork(&request).await.expect("the fork completes");
     let ended = |received: &[Received]| received.iter().any(|it| it.body["type"] == "operation.ended");
     until("the end of the fork arrives", SOON, async || ended(&receiver.acknowledged())).await;
+    // The second of them may be an event of the follow, which the fork begins.
+    let refused: Vec<Received> = receiver.received().into_iter().filter(|it| it.status != 204).collect();
+    assert_eq!(refused.iter().map(|it| it.status).collect::<Vec<_>>(), [500, 302]);
+    until("what was not acknowledged arrives again, under the same id", SOON, async || {
+        let acknowledged: BTreeSet<String> = receiver.acknowledged().into_iter().map(|it| it.id).collect();
+        refused.iter().all(|it| acknowledged.contains(&it.id))
+    })
+    .await;
 
     let received = of(&receiver.received(), &fork_id);
-    let statuses: Vec<u16> = received.iter().map(|it| it.status).take(3).collect();
-    assert_eq!(statuses, [500, 302, 204], "what was not acknowledged is sent again");
-    assert_eq!(received.iter().take(3).map(|it| &it.id).collect::<BTreeSet<_>>().len(), 1, "under the same id");
     assert!(received.iter().all(|it| it.valid_signatures == 2), "each request is signed with both secrets");
     let events = of(&receiver.acknowledged(), &fork_id);
     assert_eq!(events.iter().map(|it| &it.id).collect::<BTreeSet<_>>().len(), events.len(), "none came twice");

@@ -1,5 +1,7 @@
 //! What only this destination promises: ids, layouts, what is deployed, and how it is reached.
 
+use std::time::Duration;
+
 use activities::destinations::vespa::{Vespa, VespaCredentials, VespaEndpoint, VespaSettings};
 use activities::destinations::{Destination, EntityDocument, EntityRef, Query, SearchMode, SparseVector};
 use activities::error::ErrorKind;
@@ -278,7 +280,10 @@ async fn a_search_does_not_see_the_slot_beside_it() {
 
 #[tokio::test]
 async fn requests_go_over_several_http_2_connections_and_are_compressed() {
-    let (place, slot) = Place::simple().await;
+    // Slow enough that requests meet.
+    let options = VespaServerOptions { service_time: Duration::from_millis(5), ..VespaServerOptions::default() };
+    let place = Place::new(options, limits()).await;
+    let slot = place.chunks(&scope());
     let mut documents = many(2_000);
     for document in &mut documents {
         document.chunks[0].text = "a text that is long enough to be worth it ".repeat(20);

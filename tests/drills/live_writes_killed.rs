@@ -53,13 +53,13 @@ async fn workers_killed_under_live_writes_lose_nothing() {
     let forked = world.fork(&world.fork_request(connection)).await.expect("the fork").slot_id;
     // What a dead worker had behind the fence goes on within this.
     let patient = |request| SwitchRequest { time_limit_seconds: 300, ..request };
-    world.switch(&patient(world.switch_request(&forked))).await.expect("a switch under live writes");
-    world.switch(&patient(world.request_back_to(&v0))).await.expect("a switch under live writes");
+    world.switch_under_live_writes(&patient(world.switch_request(&forked))).await;
+    world.switch_under_live_writes(&patient(world.request_back_to(&v0))).await;
     over.store(true, Ordering::Relaxed);
     let worker = killing.await.expect("somebody kills to the end");
     writer.stop().await;
 
-    world.switch(&patient(world.switch_request(&v1))).await.expect("a switch under live writes");
+    world.switch_under_live_writes(&patient(world.switch_request(&v1))).await;
     world.until_followed(&[&v0, &forked]).await;
     world.assert_are_clean_builds(&[&v0, &v1, &forked]).await;
     watch.saw_one_active_slot_always().await;

@@ -19,6 +19,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use workflows::domain::ErrorKind;
 use workflows::follow_workflow_id;
 
 use crate::{World, progress, signal, until};
@@ -117,6 +118,23 @@ impl World {
         let v1 = self.fork(&self.fork_request(self.ids.connection_v1)).await.expect("the second fork").slot_id;
         let versions = self.versions(&before, &v0, &v1).await;
         ([v0, v1], versions)
+    }
+
+    /// Switches or rolls back, again when the slot differs behind the fence: a job may have left an entity in a slot that is not
+    /// active any more, and deleted it before any round saw it in the raw store. The round after mends that.
+    ///
+    /// # Panics
+    ///
+    /// When it fails for another reason, or again and again.
+    pub async fn switch_under_live_writes(&self, request: &SwitchRequest) {
+        for _ in 0..3 {
+            match self.switch(request).await {
+                Ok(_) => return,
+                Err(error) if error.kind() == Some(ErrorKind::VerificationFailed) => eprintln!("{error}"),
+                Err(error) => panic!("the switch fails: {error}"),
+            }
+        }
+        panic!("the switch does not come about");
     }
 
     /// A request to go back to a slot.

@@ -19,14 +19,14 @@ async fn under_live_writes_every_slot_becomes_a_clean_build() {
     let writer = LiveWriter::start(Arc::clone(&world), versions, seed);
 
     let forked = world.fork(&world.fork_request(connection)).await.expect("a fork under live writes").slot_id;
-    world.switch(&world.switch_request(&forked)).await.expect("a switch under live writes");
-    world.switch(&world.request_back_to(&v0)).await.expect("a switch under live writes");
-    world.switch(&world.switch_request(&v1)).await.expect("a switch under live writes");
+    world.switch_under_live_writes(&world.switch_request(&forked)).await;
+    world.switch_under_live_writes(&world.request_back_to(&v0)).await;
+    world.switch_under_live_writes(&world.switch_request(&v1)).await;
     let writes = writer.stop().await;
     assert!(writes > 50, "{writes} writes prove nothing");
 
     // Back to the first, which is proved behind its fence; the others are followed.
-    world.rollback(&world.rollback_request()).await.expect("a last rollback");
+    world.switch_under_live_writes(&world.request_back_to(&v0)).await;
     world.until_followed(&[&v1, &forked]).await;
     world.assert_are_clean_builds(&[&v0, &v1, &forked]).await;
     watch.saw_one_active_slot_always().await;

@@ -3,8 +3,9 @@
 //!
 //! `make bench-feed` runs it; `make bench-feed DOCUMENTS=20000 ROUNDS=5` otherwise. The server takes 5 ms for each write.
 //! Every turn has a server of its own, on a runtime of its own, and begins with nothing known about it. Both leave the same
-//! documents there. The CLI is measured by its own watch, which starts when the program is up, and reads documents from a
-//! file; ours includes making documents of entities, and looking for what the entities had before.
+//! documents there; the CLI sends them as the server gives them back, with sparse tensors in a shorter form than ours. It is
+//! measured by its own watch, which starts when the program is up, and reads documents from a file; ours includes making
+//! documents of entities, and looking for what the entities had before.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -63,8 +64,8 @@ fn main() {
 /// An entity with one chunk of about a kilobyte of text.
 fn entity(number: u32) -> EntityDocument {
     let text = format!("document {number} says what many documents say, again and again. ").repeat(16);
-    // As long as those of a model, and what bfloat16 holds: with more digits we would send other bytes than the CLI, which
-    // gets what the server keeps.
+    // As long as those of a model, and what bfloat16 holds: of others the CLI would be given what the server keeps, and send
+    // other numbers than we do.
     let mut random = fastrand::Rng::with_seed(number.into());
     let value = |_| f32::from_bits((random.f32() - 0.5).to_bits() & 0xffff_0000);
     EntityDocument {

@@ -2,7 +2,8 @@
 //!
 //! What an attempt announced and did not record is known to its segment, until the plan is replaced or removed. Then it is
 //! moved here, and the next plan takes it. What a verification found to differ is [put] here as well, and what a batch took
-//! out of the slot although an object carries it. So whatever a slot may hold and the ledger does not say is either in the hand of a segment or in doubt.
+//! out of the slot although an object carries it. So whatever a slot may hold and the ledger does not say is either in the
+//! hand of a segment or in doubt.
 
 use std::collections::BTreeSet;
 

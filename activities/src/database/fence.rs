@@ -195,22 +195,25 @@ pub(super) async fn breach(connection: &mut PgConnection, hold: &Hold) -> Result
     if !platform_jobs::is_running(connection, hold.organization_id, standing.job_id).await? {
         return Err(lost(hold));
     }
-    slipped_in(connection, hold, &standing).await
+    if let Some(job) = slipped_in(connection, hold, &standing).await? {
+        return Ok(Some(job));
+    }
+    // A job that is not there any more may have been there behind the fence.
+    let jobs = platform_jobs::count_others(connection, hold.organization_id, hold.sync_id, standing.job_id).await?;
+    if jobs == standing.other_jobs { Ok(None) } else { Err(lost(hold)) }
 }
 
-/// The job of the platform that is active although the fence stands, or was.
+/// The job of the platform that is active although the fence stands, or was, when there is one to be named.
 async fn slipped_in(connection: &mut PgConnection, hold: &Hold, standing: &Standing) -> Result<Option<PlatformJob>> {
     let Hold { sync_id, organization_id, .. } = *hold;
     if let Some(job) = platform_jobs::active(connection, organization_id, sync_id, Some(standing.job_id)).await? {
         return Ok(Some(job));
     }
-    let jobs = platform_jobs::count_others(connection, organization_id, sync_id, standing.job_id).await?;
-    if jobs == standing.other_jobs {
+    if platform_jobs::count_others(connection, organization_id, sync_id, standing.job_id).await? == standing.other_jobs
+    {
         return Ok(None);
     }
-    platform_jobs::newest(connection, organization_id, sync_id, standing.job_id)
-        .await?
-        .map_or_else(|| Err(lost(hold)), |job| Ok(Some(job)))
+    platform_jobs::newest(connection, organization_id, sync_id, standing.job_id).await
 }
 
 /// Locks every sync against role changes and against new jobs, in the order of their ids.

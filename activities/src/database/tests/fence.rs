@@ -201,6 +201,16 @@ async fn a_flip_needs_a_fence_of_its_own_that_nothing_broke_through() {
 }
 
 #[tokio::test]
+async fn a_fence_is_lowered_whatever_the_platform_did_to_its_jobs() {
+    let world = World::new().await;
+    let (old, hold) = (job(&world, "completed").await, hold(&world));
+    raised(&world, hold).await;
+    sqlx::query("DELETE FROM public.sync_job WHERE id = $1").bind(old).execute(world.pool()).await.unwrap();
+    assert_eq!(fence::lower(world.database(), &[hold]).await.unwrap(), []);
+    assert_eq!(active_jobs(&world).await, []);
+}
+
+#[tokio::test]
 async fn a_flip_needs_a_plan_of_its_own_that_is_done_and_verified() {
     let world = World::new().await;
     let slot = world.ready_shadow().await;
